@@ -1,0 +1,1 @@
+"""The router: protocol edges, the row scheduler, and the members it feeds. Never imports torch."""

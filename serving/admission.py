@@ -1,0 +1,86 @@
+"""From a decoded request to a job: everything that can be wrong with it is said here."""
+
+from cascade.cascade_file import TensorSpec
+from serving.config import Limits
+from serving.errors import InvalidRequest, TooLarge, Unsupported
+from serving.jobs import Job
+from serving.messages import OUTPUT_DATATYPES, InferRequest, Parameter
+from serving.registry import ServedCascade
+
+PARAMETERS = ("policy", "max_stages")
+NOT_SERVED = ("timeout", "priority", "strict", "sequence_id", "sequence_start", "sequence_end")
+
+
+def admit(request: InferRequest, served: ServedCascade, limits: Limits, order: tuple[float, int]) -> Job:
+    """Check a request against its model; raises a RequestError that names what is wrong."""
+    _check_parameters(request)
+    _check_outputs(request)
+    _check_inputs(request, served, limits)
+    name, policy = served.policy(_policy_name(request.parameters.get("policy")))
+    max_stages = _max_stages(request.parameters.get("max_stages"))
+    inputs = {spec.name: request.inputs[spec.name] for spec in served.cascade.inputs}
+    return Job(served, name, policy, max_stages, inputs, order)
+
+
+def _check_parameters(request: InferRequest) -> None:
+    for name in request.parameters:
+        if name in NOT_SERVED:
+            raise Unsupported(f"request parameter {name!r} is not supported by this server")
+        if name not in PARAMETERS and not name.startswith("triton_"):
+            known = ", ".join(PARAMETERS)
+            raise InvalidRequest(f"unknown request parameter {name[:80]!r}; there are: {known}")
+
+
+def _policy_name(value: Parameter | None) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidRequest(f"request parameter 'policy' must be a string, got {value!r}")
+    return value
+
+
+def _max_stages(value: Parameter | None) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequest(f"request parameter 'max_stages' must be a whole number from 1, got {value!r}")
+    return value
+
+
+def _check_outputs(request: InferRequest) -> None:
+    for name in request.outputs:
+        if name not in OUTPUT_DATATYPES:
+            raise InvalidRequest(f"unknown output {name[:80]!r}; there are: {', '.join(OUTPUT_DATATYPES)}")
+    if len(set(request.outputs)) != len(request.outputs):
+        raise InvalidRequest("an output is requested twice")
+
+
+def _check_inputs(request: InferRequest, served: ServedCascade, limits: Limits) -> None:
+    specs = served.cascade.inputs
+    wanted = {spec.name for spec in specs}
+    if request.inputs.keys() != wanted:
+        got = ", ".join(sorted(request.inputs)) or "none"
+        raise InvalidRequest(
+            f"model {served.name!r} takes inputs {', '.join(sorted(wanted))}; got {got[:200]}"
+        )
+    for spec in specs:
+        _check_input(spec, request)
+    counts = {request.inputs[spec.name].shape[0] for spec in specs}
+    if len(counts) > 1:
+        raise InvalidRequest(f"inputs have different numbers of rows: {sorted(counts)}")
+    rows = counts.pop()
+    if rows == 0:
+        raise InvalidRequest("a request needs at least one row")
+    if rows > limits.max_request_rows:
+        raise TooLarge(f"{rows} rows; a request may have at most {limits.max_request_rows}")
+
+
+def _check_input(spec: TensorSpec, request: InferRequest) -> None:
+    datatype, shape = request.datatypes[spec.name], request.inputs[spec.name].shape
+    if datatype != spec.datatype:
+        raise InvalidRequest(f"input {spec.name!r} is {spec.datatype}; got {datatype[:80]}")
+    fits = len(shape) == len(spec.shape) and all(
+        want in (-1, got) for got, want in zip(shape, spec.shape, strict=True)
+    )
+    if not fits:
+        raise InvalidRequest(f"input {spec.name!r} has shape {list(spec.shape)}; got {list(shape)}")
+    if 0 in shape[1:]:
+        raise InvalidRequest(f"input {spec.name!r}: shape {list(shape)} holds no elements")

@@ -1,0 +1,73 @@
+"""Settings, one frozen dataclass a component. Each checks itself and names field and value."""
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serving.errors import StartupError
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise StartupError(f"{name} is {value!r}; it must be {expected}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a request may ask for, checked before memory is taken."""
+
+    max_body_bytes: int = 64 * 2**20
+    max_request_rows: int = 4096
+
+    def __post_init__(self) -> None:
+        _require(self.max_body_bytes > 0, "max_body_bytes", self.max_body_bytes, "positive")
+        _require(self.max_request_rows > 0, "max_request_rows", self.max_request_rows, "positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerConfig:
+    """How batches form.
+
+    `num_workers` batches run at once, one ONNX Runtime thread each: on CPUs parallel batches beat
+    parallel operators. `max_wait_s` is how long a partial batch may be passed over for full ones.
+    """
+
+    num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    max_batch_rows: int = 32
+    max_wait_s: float = 0.01
+
+    def __post_init__(self) -> None:
+        _require(self.num_workers > 0, "num_workers", self.num_workers, "positive")
+        _require(self.max_batch_rows > 0, "max_batch_rows", self.max_batch_rows, "positive")
+        _require(self.max_wait_s >= 0, "max_wait_s", self.max_wait_s, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """Where the server listens and what it serves. Port 0 takes any free one."""
+
+    repository: Path
+    host: str = "127.0.0.1"
+    http_port: int = 8000
+    grpc_port: int = 8001
+    grace_s: float = 30.0
+    allow_remote: bool = False
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for name in ("http_port", "grpc_port"):
+            _require(0 <= getattr(self, name) <= 65535, name, getattr(self, name), "a port, 0 to 65535")
+        _require(self.grace_s >= 0, "grace_s", self.grace_s, "0 or more")
+        if not self.allow_remote:
+            _require(_is_loopback(self.host), "host", self.host, "a loopback address, or say --allow-remote")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

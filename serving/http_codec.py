@@ -1,0 +1,186 @@
+"""Inference over HTTP: JSON, followed by binary tensors where the client or the server chose them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from serving.datatypes import DTYPES, byte_strings_to_bytes, tensor_from_bytes
+from serving.errors import InvalidRequest
+from serving.json_tensors import tensor_from_json
+from serving.messages import OUTPUT_DATATYPES, InferRequest, InferResponse, Parameter
+
+MAX_DIMENSIONS = 16
+MAX_EXTENT = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Which outputs go back as binary tensors: by name, else by the request's default."""
+
+    binary_default: bool
+    binary: Mapping[str, bool]
+
+    def is_binary(self, output: str) -> bool:
+        return self.binary.get(output, self.binary_default)
+
+
+def decode(
+    model: str, version: str, body: memoryview, json_length: int | None
+) -> tuple[InferRequest, Encoding]:
+    """Parse a request; `json_length` is where the JSON ends and binary tensors begin."""
+    head, tail = _divide(body, json_length)
+    document = _object(_parse(head), "the request")
+    parameters = dict(_object(document.get("parameters", {}), "parameters"))
+    binary_default = _flag(parameters.pop("binary_data_output", False), "binary_data_output")
+    arrays, datatypes = _inputs(document.get("inputs"), tail)
+    outputs, binary = _requested(document.get("outputs", []))
+    request_id = document.get("id", "")
+    if not isinstance(request_id, str):
+        raise InvalidRequest("id must be a string")
+    request = InferRequest(model, version, arrays, datatypes, request_id, _parameters(parameters), outputs)
+    return request, Encoding(binary_default, binary)
+
+
+def _divide(body: memoryview, json_length: int | None) -> tuple[memoryview, memoryview]:
+    if json_length is None:
+        return body, body[len(body) :]
+    if not 0 < json_length <= len(body):
+        raise InvalidRequest(
+            f"Inference-Header-Content-Length {json_length} does not fit a body of {len(body)}"
+        )
+    return body[:json_length], body[json_length:]
+
+
+def _parse(text: memoryview) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the request is not JSON: {error}") from None
+
+
+def _object(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{what} must be a JSON object")
+    return value
+
+
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"parameter {name!r} must be true or false")
+    return value
+
+
+def _parameters(values: Mapping[str, Any]) -> dict[str, Parameter]:
+    for name, value in values.items():
+        if not isinstance(value, bool | int | float | str):
+            raise InvalidRequest(f"parameter {name[:80]!r} must be a string, a number or a boolean")
+    return dict(values)
+
+
+def _inputs(entries: Any, tail: memoryview) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
+    if not isinstance(entries, list) or not entries:
+        raise InvalidRequest("inputs must be a list of at least one tensor")
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    datatypes: dict[str, str] = {}
+    offset = 0
+    for entry in entries:
+        name, datatype, shape = _header(_object(entry, "an input"))
+        if name in arrays:
+            raise InvalidRequest(f"input {name!r} stands twice")
+        size = _binary_size(name, entry)
+        if size is None:
+            arrays[name] = tensor_from_json(name, datatype, shape, entry.get("data"))
+        else:
+            arrays[name] = _binary_tensor(name, datatype, shape, tail[offset : offset + size], size)
+            offset += size
+        datatypes[name] = datatype
+    if offset != len(tail):
+        raise InvalidRequest(f"{len(tail)} bytes of binary data, of which the inputs name {offset}")
+    return arrays, datatypes
+
+
+def _header(entry: Mapping[str, Any]) -> tuple[str, str, tuple[int, ...]]:
+    name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
+    if not isinstance(name, str) or not 0 < len(name) <= 256:
+        raise InvalidRequest("an input needs a name of 1 to 256 characters")
+    if not isinstance(datatype, str) or (datatype not in DTYPES and datatype != "BYTES"):
+        raise InvalidRequest(f"input {name!r}: datatype {str(datatype)[:80]!r} is unknown")
+    return name, datatype, checked_shape(name, shape)
+
+
+def checked_shape(name: str, shape: Any) -> tuple[int, ...]:
+    """A shape of whole numbers from 0, each within 32 bits."""
+    if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not shape:
+        raise InvalidRequest(f"input {name!r}: shape must be a list of 1 to {MAX_DIMENSIONS} numbers")
+    for extent in shape:
+        if isinstance(extent, bool) or not isinstance(extent, int) or not 0 <= extent <= MAX_EXTENT:
+            raise InvalidRequest(f"input {name!r}: shape holds {str(extent)[:40]}, which is no valid extent")
+    return tuple(shape)
+
+
+def _binary_size(name: str, entry: Mapping[str, Any]) -> int | None:
+    parameters = _object(entry.get("parameters", {}), f"input {name!r}: parameters")
+    size = parameters.get("binary_data_size")
+    if size is None:
+        return None
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise InvalidRequest(f"input {name!r}: binary_data_size {str(size)[:40]} is no size")
+    if "data" in entry:
+        raise InvalidRequest(f"input {name!r} has both data and binary_data_size")
+    return size
+
+
+def _binary_tensor(
+    name: str, datatype: str, shape: tuple[int, ...], data: memoryview, size: int
+) -> np.ndarray[Any, Any]:
+    if len(data) != size:
+        raise InvalidRequest(f"input {name!r}: binary_data_size {size} goes past the end of the body")
+    return tensor_from_bytes(name, datatype, shape, data)
+
+
+def _requested(entries: Any) -> tuple[tuple[str, ...], dict[str, bool]]:
+    if not isinstance(entries, list):
+        raise InvalidRequest("outputs must be a list")
+    names: list[str] = []
+    binary: dict[str, bool] = {}
+    for entry in entries:
+        output = _object(entry, "an output")
+        name = output.get("name")
+        if not isinstance(name, str):
+            raise InvalidRequest("an output needs a name")
+        names.append(name)
+        parameters = _object(output.get("parameters", {}), f"output {name[:80]!r}: parameters")
+        if "classification" in parameters:
+            raise InvalidRequest(f"output {name[:80]!r}: the classification extension is not offered")
+        if "binary_data" in parameters:
+            binary[name] = _flag(parameters["binary_data"], "binary_data")
+    return tuple(names), binary
+
+
+def encode(response: InferResponse, encoding: Encoding) -> tuple[bytes, int | None]:
+    """The body, and the length of its JSON part where binary tensors follow."""
+    outputs: list[dict[str, Any]] = []
+    chunks: list[bytes] = []
+    for name, values in response.outputs.items():
+        output: dict[str, Any] = {
+            "name": name,
+            "datatype": OUTPUT_DATATYPES[name],
+            "shape": [len(values)] if isinstance(values, list) else list(values.shape),
+        }
+        if encoding.is_binary(name):
+            chunks.append(byte_strings_to_bytes(values) if isinstance(values, list) else values.tobytes())
+            output["parameters"] = {"binary_data_size": len(chunks[-1])}
+        else:
+            output["data"] = (
+                [value.decode() for value in values] if isinstance(values, list) else values.ravel()
+            )
+        outputs.append(output)
+    document: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
+    if response.id:
+        document["id"] = response.id
+    document |= {"parameters": response.parameters, "outputs": outputs}
+    head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return (b"".join((head, *chunks)), len(head)) if chunks else (head, None)

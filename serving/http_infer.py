@@ -1,0 +1,122 @@
+"""The inference route over HTTP: a raw ASGI callable in front of the application.
+
+It takes POST .../infer for itself, since routing, validation by models and response objects cost more
+there than the inference; all else goes to the application behind it.
+"""
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from serving.answers import respond
+from serving.asgi import App, Receive, Scope, Send, header
+from serving.engine import Engine
+from serving.errors import Fault, InvalidRequest, NotFound, RequestError, TooLarge, Unsupported
+from serving.http_codec import Encoding, decode, encode
+from serving.messages import InferRequest
+
+STATUS = {
+    Fault.INVALID: 400,
+    Fault.TOO_LARGE: 413,
+    Fault.NOT_FOUND: 404,
+    Fault.UNSUPPORTED: 501,
+    Fault.UNAVAILABLE: 503,
+    Fault.INTERNAL: 500,
+}
+PARSE_OFF_LOOP_BYTES = 256 * 1024
+JSON_TYPE = (b"content-type", b"application/json")
+BINARY_TYPE = (b"content-type", b"application/octet-stream")
+LENGTH_HEADER = b"inference-header-content-length"
+
+
+class InferenceRoute:
+    def __init__(self, engine: Engine, app: App) -> None:
+        self._engine = engine
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/infer"):
+            await self._answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body, json_length = await self._infer(scope, receive)
+        except RequestError as error:
+            await send_json(send, STATUS[error.fault], {"error": str(error)})
+            return
+        if json_length is None:
+            await _send(send, 200, [JSON_TYPE], body)
+        else:
+            await _send(send, 200, [BINARY_TYPE, (LENGTH_HEADER, str(json_length).encode())], body)
+
+    async def _infer(self, scope: Scope, receive: Receive) -> tuple[bytes, int | None]:
+        model, version = _target(scope["path"])
+        self._engine.registry.cascade(model, version)
+        if header(scope, b"content-encoding") not in (None, b"identity"):
+            raise Unsupported("compressed requests are not supported by this server")
+        body = await self._body(scope, receive)
+        request, encoding = await _decode(model, version, body, _json_length(scope))
+        job = await self._engine.infer(request)
+        return encode(respond(request, job), encoding)
+
+    async def _body(self, scope: Scope, receive: Receive) -> memoryview:
+        """The whole body, refused as soon as it is known to be too large."""
+        limit = self._engine.limits.max_body_bytes
+        announced = header(scope, b"content-length")
+        if announced is not None and int(announced) > limit:
+            raise TooLarge(f"a body of {announced.decode()} bytes; at most {limit} are taken")
+        chunks: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise InvalidRequest("the client went away")
+            chunk = message.get("body", b"")
+            more = message.get("more_body", False)
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"a body of more than {limit} bytes")
+            chunks.append(chunk)
+        return memoryview(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+
+def _target(path: str) -> tuple[str, str]:
+    """Model and version of `/v2/models/M[/versions/V]/infer`."""
+    match path.split("/"):
+        case ["", "v2", "models", model, "infer"]:
+            return model, ""
+        case ["", "v2", "models", model, "versions", version, "infer"]:
+            return model, version
+        case _:
+            raise NotFound(f"no such route: {path[:200]}")
+
+
+def _json_length(scope: Scope) -> int | None:
+    value = header(scope, LENGTH_HEADER)
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 12:
+        raise InvalidRequest(f"Inference-Header-Content-Length {value[:40].decode('latin-1')!r} is no length")
+    return int(value)
+
+
+async def _decode(
+    model: str, version: str, body: memoryview, json_length: int | None
+) -> tuple[InferRequest, Encoding]:
+    """Large JSON is parsed on a thread, so that it holds up nobody else."""
+    if (len(body) if json_length is None else json_length) > PARSE_OFF_LOOP_BYTES:
+        return await asyncio.to_thread(decode, model, version, body, json_length)
+    return decode(model, version, body, json_length)
+
+
+async def send_json(send: Send, status: int, document: dict[str, Any]) -> None:
+    await _send(send, status, [JSON_TYPE], orjson.dumps(document))
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,84 @@
+"""The server's counters in Prometheus's terms, read when they are asked for."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from serving.engine import Engine
+from serving.statistics import Duration, MemberStatistics
+
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def metrics_registry(engine: Engine) -> CollectorRegistry:
+    """The engine's counters beside the process's own (CPU seconds, memory, descriptors)."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    registry.register(EngineCollector(engine))
+    return registry
+
+
+class EngineCollector(Collector):
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "exitgate_queued_rows", "Rows waiting for a member.", self._engine.queued_rows
+        )
+        yield GaugeMetricFamily(
+            "exitgate_active_requests", "Requests under way.", self._engine.active_requests
+        )
+        yield from self._cascades()
+        yield from self._members()
+
+    def _cascades(self) -> Iterator[Metric]:
+        requests = _counter("requests", "Requests ended, by outcome.", "model", "outcome")
+        seconds = _counter("request_seconds", "Time from arrival to answer, summed.", "model", "outcome")
+        rows = _counter("rows", "Rows answered.", "model")
+        exits = _counter(
+            "exits", "Rows that left, by policy, stage and reason.", "model", "policy", "stage", "reason"
+        )
+        accepted = _counter(
+            "accepted_rows", "Rows accepted by the policy's final threshold.", "model", "policy"
+        )
+        for name, counters in self._engine.statistics.cascades.items():
+            for outcome, duration in (("success", counters.success), ("failed", counters.failed)):
+                requests.add_metric([name, outcome], duration.count)
+                seconds.add_metric([name, outcome], duration.ns / 1e9)
+            rows.add_metric([name], counters.rows)
+            for (policy, stage, reason), count in counters.exits.items():
+                exits.add_metric([name, policy, str(stage), reason], count)
+            for policy, count in counters.accepted.items():
+                accepted.add_metric([name, policy], count)
+        yield from (requests, seconds, rows, exits, accepted)
+
+    def _members(self) -> Iterator[Metric]:
+        rows = _counter("member_rows", "Rows that a member executed.", "member")
+        compute = _counter("member_compute_seconds", "Time spent in a member's batches.", "member")
+        queue = _counter("member_queue_seconds", "Time that work waited for a member, summed.", "member")
+        failures = _counter("member_failures", "Batches in which a member failed.", "member")
+        sizes = HistogramMetricFamily("exitgate_batch_rows", "Rows in a member's batches.", labels=["member"])
+        for key, counters in self._engine.statistics.members.items():
+            rows.add_metric([key], counters.rows)
+            compute.add_metric([key], counters.compute.ns / 1e9)
+            queue.add_metric([key], counters.queue.ns / 1e9)
+            failures.add_metric([key], counters.failed.count)
+            sizes.add_metric([key], _buckets(counters), counters.rows)
+        yield from (rows, compute, queue, failures, sizes)
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"exitgate_{name}", text, labels=labels)
+
+
+def _buckets(counters: MemberStatistics) -> list[tuple[str, float]]:
+    sizes: dict[int, Duration] = counters.by_batch_size
+    bounds = [
+        (str(bound), float(sum(duration.count for size, duration in sizes.items() if size <= bound)))
+        for bound in BATCH_BUCKETS
+    ]
+    return [*bounds, ("+Inf", float(counters.compute.count))]

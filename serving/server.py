@@ -1,0 +1,124 @@
+"""A server's life: start, serve, drain, stop."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import grpc
+import uvicorn
+
+from serving.config import ServerConfig
+from serving.engine import Engine
+from serving.errors import StartupError
+from serving.grpc_service import start_grpc
+from serving.http_app import make_app
+from serving.http_infer import InferenceRoute
+from serving.registry import Registry, load_registry
+
+log = logging.getLogger("exitgate")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+BACKLOG = 1024
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn without its signal handlers: this server has its own, for both protocols."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run(config: ServerConfig, announce: Callable[[Registry, int, int], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `announce` gets the HTTP and gRPC ports once ready."""
+    stop = asyncio.Event()
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    listener = listen(config.host, config.http_port)
+    try:
+        registry = load_registry(config.repository, config.scheduler.max_batch_rows)
+        engine = Engine(registry, config.scheduler, config.limits)
+        engine.start()
+        try:
+            await _serve(engine, config, listener, announce, stop)
+        finally:
+            engine.stop()
+    finally:
+        listener.close()
+
+
+async def _serve(
+    engine: Engine,
+    config: ServerConfig,
+    listener: socket.socket,
+    announce: Callable[[Registry, int, int], None],
+    stop: asyncio.Event,
+) -> None:
+    grpc_server, grpc_port = await start_grpc(engine, config.host, config.grpc_port)
+    http_server = HttpServer(http_config(engine, config.grace_s))
+    http_task = asyncio.create_task(http_server.serve([listener]))
+    stopped = asyncio.create_task(stop.wait())
+    await http_server.is_listening.wait()
+    announce(engine.registry, listener.getsockname()[1], grpc_port)
+    await asyncio.wait([http_task, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    await _drain(engine, http_server, http_task, grpc_server, config.grace_s)
+
+
+async def _drain(
+    engine: Engine,
+    http_server: HttpServer,
+    http_task: "asyncio.Task[None]",
+    grpc_server: grpc.aio.Server,
+    grace_s: float,
+) -> None:
+    """Not ready; answer what is under way on both protocols; leave within the grace period."""
+    log.info("draining: %d requests under way", engine.active_requests)
+    http_server.should_exit = True
+    try:
+        async with asyncio.timeout(grace_s):
+            await asyncio.gather(engine.drain(), grpc_server.stop(grace_s), http_task)
+    except TimeoutError:
+        log.warning("%d requests had no answer within %g s", engine.active_requests, grace_s)
+        http_server.force_exit = True
+        await http_task
+    log.info("stopped")
+
+
+def http_config(engine: Engine, grace_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        InferenceRoute(engine, make_app(engine)),
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=max(1, int(grace_s)),
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, so that a port in use is known before members are loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartupError(f"HTTP port {port} on {host}: {error.strerror}") from None
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener

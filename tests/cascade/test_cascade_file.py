@@ -1,0 +1,178 @@
+"""Cascade and policy files: what is written reads back; what is broken or foreign is refused by name."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cascade.calibration import Calibrator
+from cascade.cascade_file import (
+    Cascade,
+    Member,
+    TensorSpec,
+    cascade_from_json,
+    cascade_to_json,
+    read_cascade,
+    write_cascade,
+)
+from cascade.errors import CascadeError, FormatError
+from cascade.policy import ACCEPT_ALL, ACCEPT_NONE, FORWARD_ALL, NOTHING, Policy, Window
+from cascade.policy_file import PolicyFile, read_policy_file, write_policy_file
+
+FULL_POLICY = Policy(
+    kind="window",
+    num_stages=3,
+    score="entropy",
+    windows=(Window(-math.inf, -0.25), NOTHING),
+    weights=((1.0,), (1.0, 2.0), (1.0, 2.0, 3.0)),
+    temperatures=(1.0, 1.5, 2.0),
+    calibrators=(Calibrator((0.1, 0.9), (0.2, 0.95)), None, None),
+    accept_above=(ACCEPT_ALL, -0.5, ACCEPT_NONE),
+    accept_above_cut=(-0.4, ACCEPT_NONE, ACCEPT_NONE),
+    members={"m-0": "00", "m-1": None},
+    objective="coverage@risk=0.05",
+    budget="1.3x",
+    evidence={"rows": 10, "cost": 1.29},
+)
+THRESHOLD = Policy(kind="threshold", num_stages=3, thresholds=(FORWARD_ALL, -FORWARD_ALL))
+
+
+def example() -> Cascade:
+    names = ("m-0", "m-1", "m-2")
+    return Cascade(
+        name="m",
+        version=4,
+        inputs=(TensorSpec(name="x", datatype="FP32", shape=(-1, 8)),),
+        classes=("cat", "dog"),
+        members=tuple(
+            Member(name=name, version=1, sha256=f"0{k}", macs=10.0 * (k + 1), inputs={"x": "x"})
+            for k, name in enumerate(names)
+        ),
+        stages=(("m-0",), ("m-1",), ("m-2",)),
+        policies={"window": FULL_POLICY, "threshold": THRESHOLD},
+        default_policy="window",
+        provenance={"run": "r"},
+    )
+
+
+def test_a_cascade_reads_back_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "m.cascade.json"
+    write_cascade(file, example())
+    assert read_cascade(file) == example()
+    assert [path.name for path in tmp_path.iterdir()] == ["m.cascade.json"]
+
+
+def test_a_policy_alone_reads_back_as_written(tmp_path: Path) -> None:
+    for policy in (FULL_POLICY, THRESHOLD):
+        written = PolicyFile((("m-0",), ("m-1",), ("m-2",)), policy)
+        write_policy_file(tmp_path / "p.json", written)
+        assert read_policy_file(tmp_path / "p.json") == written
+
+
+def test_stage_costs_and_member_files() -> None:
+    cascade = example()
+    assert cascade.stage_macs == (10.0, 20.0, 30.0)
+    assert cascade.members_through(1) == ("m-0", "m-1")
+    assert cascade.member("m-1").file == "m-1/1/model.onnx"
+
+
+def test_another_policy_makes_the_next_version() -> None:
+    first = Policy(kind="first", num_stages=3)
+    cascade = example().with_policy("cheap", first, is_default=True)
+    assert (cascade.version, cascade.default_policy, cascade.policies["cheap"]) == (5, "cheap", first)
+    assert example().with_policy("cheap", first).default_policy == "window"
+
+
+def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        *parents, last = path.split("/")
+        target: Any = document
+        for key in parents:
+            target = target[int(key) if isinstance(target, list) else key]
+        if value is ...:
+            del target[last]
+        else:
+            target[int(last) if isinstance(target, list) else last] = value
+
+    return change
+
+
+BROKEN = {
+    "format_version 2 is unknown; this reads 1": _set("format_version", 2),
+    "'format_version' is missing": _set("format_version", ...),
+    "'stages' is missing": _set("stages", ...),
+    "unknown keys: surprise": _set("surprise", 1),
+    "'version' is a string": _set("version", "4"),
+    "'version' is a boolean": _set("version", True),
+    "every stage needs members": _set("stages", [["m-0"], [], ["m-1"]]),
+    "no member may stand twice": _set("stages", [["m-0"], ["m-0"]]),
+    "stages hold .* and the members are": _set("stages/2", ["m-9"]),
+    "name '../m' is not 1 to 128": _set("name", "../m"),
+    "datatype 'FLOAT' is unknown": _set("inputs/0/datatype", "FLOAT"),
+    r"shape \[1, 8\] must begin with -1": _set("inputs/0/shape", [1, 8]),
+    "must hold whole numbers": _set("inputs/0/shape", [-1, 8.5]),
+    "needs macs above 0": _set("members/0/macs", 0),
+    "macs: expected a finite number": _set("members/0/macs", math.inf),
+    "output_kind 'magic'": _set("members/0/output_kind", "magic"),
+    r"maps inputs \['y'\], not \['x'\]": _set("members/0/inputs", {"y": "x"}),
+    "default_policy 'gone' is no policy": _set("default_policy", "gone"),
+    "fitted on another 'm-0'": _set("members/0/sha256", "ff"),
+    "fitted on member 'm-7', which is not here": _set("policies/window/members", {"m-7": None}),
+    "policy 'window': unknown kind of policy 'guess'": _set("policies/window/kind", "guess"),
+    "windows has 1 entries where 2 belong": _set("policies/window/windows", [None]),
+    "ends before it begins": _set("policies/window/windows/0", [0.5, 0.1]),
+    r"a window is \[lo, hi\] or null": _set("policies/window/windows/0", [0.5]),
+    "accept_above: expected a finite number, got a string": _set("policies/window/accept_above/0", "all"),
+    "never decrease": _set("policies/window/calibrators/0/scores", [0.9, 0.1]),
+    "needs .* weights per stage": _set("policies/window/weights", [[1], [1], [1]]),
+    "unknown keys: colour": _set("policies/window/colour", "red"),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_broken_file_is_refused_by_name(message: str, tmp_path: Path) -> None:
+    document = cascade_to_json(example())
+    BROKEN[message](document)
+    file = tmp_path / "m.cascade.json"
+    file.write_text(json.dumps(document))
+    with pytest.raises(FormatError, match=message) as caught:
+        read_cascade(file)
+    assert str(caught.value).startswith(str(file))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '"text"', "[" * 100_000, "\udcff"])
+def test_what_is_no_cascade_file_is_refused(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "m.cascade.json"
+    file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(FormatError, match=r"m\.cascade\.json"):
+        read_cascade(file)
+
+
+def test_a_renamed_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.cascade.json"
+    write_cascade(file, example())
+    with pytest.raises(FormatError, match=r"holds 'm', so it must be called m\.cascade\.json"):
+        read_cascade(file)
+
+
+def test_scores_of_logits_need_members_that_give_them() -> None:
+    document = cascade_to_json(example())
+    document["members"][1]["output_kind"] = "probabilities"
+    document["policies"]["window"]["score"] = "energy"
+    with pytest.raises(CascadeError, match="'energy', which needs logits, and member 'm-1'"):
+        cascade_from_json(document, "here")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "m.cascade.json"
+    write_cascade(file, example())
+    before = file.read_bytes()
+    unwritable = Cascade(**{**vars(example()), "provenance": {"now": math.nan}})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_cascade(file, unwritable)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
