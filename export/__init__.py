@@ -1,0 +1,1 @@
+"""Turns a run's members into a model repository: converted, checked, calibrated, and published at once."""

@@ -1,0 +1,41 @@
+"""What keeps a run from being published. Whatever it is, the repository is left as it was.
+
+ExportError
+├── SettingsError     a setting is out of range, or does not fit the run
+├── RunError          the run is missing, broken, foreign, or contradicts itself
+├── RepositoryError   the repository cannot hold what is to be published
+├── GraphError        a model cannot be converted, or its graph is not what was asked for
+└── CheckError        an exported file does not compute what its model computes
+"""
+
+
+class ExportError(Exception):
+    """Base of everything this package raises on purpose; `exit_status` is a hint for a command line."""
+
+    exit_status = 1
+
+
+class SettingsError(ExportError):
+    """A setting is out of range, or does not fit the run."""
+
+    exit_status = 2
+
+
+class RunError(ExportError):
+    """The run is missing, broken, foreign, or contradicts itself."""
+
+    exit_status = 2
+
+
+class RepositoryError(ExportError):
+    """The repository cannot hold what is to be published."""
+
+    exit_status = 2
+
+
+class GraphError(ExportError):
+    """A model cannot be converted, or its graph is not what was asked for."""
+
+
+class CheckError(ExportError):
+    """An exported file does not compute what its model computes."""

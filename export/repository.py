@@ -1,0 +1,65 @@
+"""What a model repository holds already, and what may be added to it."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from cascade.cascade_file import SUFFIX, Cascade, read_cascade
+from export.errors import RepositoryError
+from export.triton_config import MemberSignature, check_same_signature
+
+CONFIG = "config.pbtxt"
+MODEL = "model.onnx"
+SCORES_SUFFIX = ".scores.npz"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A folder of model folders and plain files, which need not exist yet."""
+
+    folder: Path
+
+    def cascade(self, name: str) -> Cascade | None:
+        """The cascade published under `name`; FormatError where its file is broken."""
+        path = self.folder / (name + SUFFIX)
+        return read_cascade(path) if path.exists() else None
+
+    def newest_version(self, member: str) -> int:
+        """0 where there is none."""
+        versions = (path.name for path in (self.folder / member).glob("*") if path.is_dir())
+        return max((int(name) for name in versions if name.isascii() and name.isdecimal()), default=0)
+
+    def place(self, member: str, digest: str) -> tuple[int, bool]:
+        """The version for a file of this sha256, and whether it is new."""
+        newest = self.newest_version(member)
+        path = self.folder / member / str(newest) / MODEL
+        if path.is_file() and file_digest(path) == digest:
+            return newest, False
+        return newest + 1, True
+
+    def check_can_hold(self, name: str, members: tuple[str, ...], signature: MemberSignature) -> None:
+        """RepositoryError names what is in the way."""
+        self._check_folder()
+        for taken in (self.folder / name, *(self.folder / (member + SUFFIX) for member in members)):
+            if taken.exists():
+                raise RepositoryError(f"{taken} is there: a cascade and a member may not share a name")
+        for member in members:
+            if (self.folder / member).exists():
+                check_same_signature(self.folder / member / CONFIG, signature)
+
+    def _check_folder(self) -> None:
+        parent = self.folder.resolve().parent
+        if not parent.is_dir():
+            raise RepositoryError(f"{self.folder}: {parent} is no folder")
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise RepositoryError(f"{self.folder} is no folder")
+        # New files are made beside the repository, since Triton fails on any folder in it that is no
+        # model, and moved in by renaming.
+        if self.folder.stat().st_dev != parent.stat().st_dev:
+            raise RepositoryError(f"{self.folder} is a file system of its own; name a folder inside it")
+
+
+def file_digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()

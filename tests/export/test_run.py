@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import numpy as np
+
+from export.run import read_run
+from tests.export.conftest import CLASSES, NUM_ROWS, calibration_images
+
+
+def test_a_run_is_read_as_it_was_written(run_folder: Path) -> None:
+    run = read_run(run_folder)
+    assert (run.name, run.classes) == ("tiny", CLASSES)
+    assert (run.input.name, run.input.datatype, run.input.shape) == ("image", "UINT8", (-1, 8, 8, 1))
+    assert [member.folder for member in run.members] == [run_folder / "member-0", run_folder / "member-1"]
+    assert {member.macs for member in run.members} == {763520.0}
+    assert run.versions == {"torch": "0.0.test"}
+    np.testing.assert_array_equal(run.calibration.images, calibration_images(run_folder))
+    assert run.calibration.labels[:5].tolist() == [0, 1, 2, 3, 4]
+    assert run.calibration.groups.tolist() == [row // 2 for row in range(NUM_ROWS)]
