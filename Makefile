@@ -31,4 +31,4 @@ $(READY): requirements.lock
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs reports model_repository/*.json model_repository/*.npz $(wildcard model_repository/*/)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,10 +13,11 @@ from cascade.errors import CascadeError, FormatError
 from cascade.evaluate import evaluate
 from cascade.fit import BUDGETED, FitSettings, fit
 from cascade.policy import RULES, Policy
-from cascade.policy_file import PolicyFile, Stages, read_policy_file, write_policy_file
+from cascade.policy_file import PolicyFile, read_policy_file, write_policy_file
 from cascade.replay import replay
 from cascade.scores import SCORES
 from cascade.scores_file import ScoresFile, read_scores
+from cascade.stages import Stages, parse_stages
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +93,7 @@ def _fit(options: argparse.Namespace) -> None:
     )
     scores = read_scores(options.scores)
     if options.into is None:
-        stages = parse_stages(options.stages, scores)
+        stages = parse_stages(options.stages, scores.names)
         policy = fit(scores, stages, settings)
         write_policy_file(options.out, PolicyFile(stages, policy))
     else:
@@ -111,22 +112,6 @@ def _fit_into(options: argparse.Namespace, scores: ScoresFile, settings: FitSett
     policy = fit(scores, cascade.stages, settings)
     write_cascade(options.into, cascade.with_policy(options.name, policy, is_default=options.default))
     return policy
-
-
-def parse_stages(text: str | None, scores: ScoresFile) -> Stages:
-    """`0;1,2` to the names of the members of each stage; one member a stage where not given."""
-    if text is None:
-        return tuple((name,) for name in scores.names)
-    try:
-        stages = tuple(tuple(scores.names[int(c)] for c in stage.split(",")) for stage in text.split(";"))
-    except (ValueError, IndexError):
-        raise FormatError(
-            f"--stages {text!r}: expected columns 0..{len(scores.names) - 1} as in '0;1,2'"
-        ) from None
-    names = [name for stage in stages for name in stage]
-    if len(set(names)) != len(names) or "-" in text:
-        raise FormatError(f"--stages {text!r}: a column stands twice or is negative")
-    return stages
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 from cascade.errors import FormatError, PolicyError
 from cascade.fields import Fields, number, read_json, strings, write_json
 from cascade.policy import Policy
-from cascade.policy_file import Stages, policy_from_json, policy_to_json, stages_from_json
+from cascade.policy_file import policy_from_json, policy_to_json
 from cascade.scores import OutputKind, score_named
+from cascade.stages import Stages, stages_from_json
 
 FORMAT_VERSION = 1
 SUFFIX = ".cascade.json"
@@ -80,6 +81,13 @@ class Cascade:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.version < 1:
+            raise FormatError(f"version {self.version} must be 1 or more")
+        for name, values in (("inputs", [spec.name for spec in self.inputs]), ("classes", self.classes)):
+            if len(set(values)) != len(values):
+                raise FormatError(f"{name} hold a name twice: {', '.join(values)}")
+        if not self.inputs or len(self.classes) < 2:
+            raise FormatError("a cascade needs at least 1 input and 2 classes")
         self._check_members()
         if self.default_policy not in self.policies:
             raise FormatError(f"default_policy {self.default_policy!r} is no policy of this cascade")

@@ -9,9 +9,9 @@ from cascade.intervals import share_interval
 from cascade.metrics import aurc, brier, cost_macs, negative_log_likelihood, selective_risk
 from cascade.objective import parse_objective
 from cascade.policy import Policy
-from cascade.policy_file import Stages
 from cascade.replay import Replay, replay
 from cascade.scores_file import ScoresFile
+from cascade.stages import Stages
 
 
 def evaluate(

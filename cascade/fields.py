@@ -66,13 +66,18 @@ def number(value: object, where: str) -> float:
 def read_json(path: Path) -> Any:
     """Parse a file, or say in one line what is wrong with it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error})") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not JSON ({error})") from None
+
+
+def _refuse_constant(name: str) -> None:
+    """Python's parser knows NaN and Infinity; JSON does not."""
+    raise ValueError(f"{name} is no number")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

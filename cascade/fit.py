@@ -18,10 +18,10 @@ from cascade.intervals import share_interval
 from cascade.metrics import cost_macs, selective_risk
 from cascade.objective import Objective, parse_objective
 from cascade.policy import ACCEPT_NONE, Policy, rule_named
-from cascade.policy_file import Stages
 from cascade.replay import replay, stage_verdicts
 from cascade.scores import score_named
 from cascade.scores_file import ScoresFile
+from cascade.stages import Stages
 from cascade.widening import Cut, StageRows, widest_within, window_around, window_below
 
 MIN_ROWS = 40
@@ -42,6 +42,7 @@ class FitSettings:
         rule_named(self.kind)
         score_named(self.score)
         parse_objective(self.objective)
+        parse_budget(self.budget)
 
 
 def fit(scores: ScoresFile, stages: Stages, settings: FitSettings) -> Policy:
@@ -94,7 +95,7 @@ def _rule(
         StageRows(verdict.score, objective.accept_above(verdict.score, verdict.label == scores.labels))
         for verdict in stage_verdicts(undecided, stages, scores)
     ]
-    budget_macs = parse_budget(settings.budget, macs)
+    budget_macs = parse_budget(settings.budget).macs(macs)
     windows = widest_within(rows, macs, budget_macs, BUDGETED[settings.kind]).windows
     if settings.kind == "window":
         return replace(undecided, kind="window", windows=windows, budget=settings.budget)

@@ -12,11 +12,11 @@ from typing import Any
 
 from cascade.calibration import Calibrator
 from cascade.errors import FormatError, PolicyError
-from cascade.fields import Fields, number, numbers, read_json, strings, write_json
+from cascade.fields import Fields, number, numbers, read_json, write_json
 from cascade.policy import ACCEPT_ALL, FORWARD_ALL, NOTHING, Policy, Window
+from cascade.stages import Stages, stages_from_json
 
 FORMAT_VERSION = 1
-Stages = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,6 @@ def write_policy_file(path: Path, file: PolicyFile) -> None:
             "policy": policy_to_json(file.policy),
         },
     )
-
-
-def stages_from_json(value: list[Any], where: str) -> Stages:
-    stages = tuple(strings(stage, where) for stage in value)
-    names = [name for stage in stages for name in stage]
-    if not stages or not all(stages) or len(set(names)) != len(names):
-        raise FormatError(f"{where}: every stage needs members, and no member may stand twice")
-    return stages
 
 
 def policy_from_json(value: Any, where: str, num_stages: int) -> Policy:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from cascade.errors import PolicyError
 from cascade.policy import Conclusion, Policy, Verdict, conclude, decide
-from cascade.policy_file import Stages
 from cascade.scores import Array
 from cascade.scores_file import ScoresFile
+from cascade.stages import Stages
 
 
 @dataclass(frozen=True, kw_only=True)

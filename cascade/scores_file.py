@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.errors import FormatError
-from cascade.scores import OutputKind
+from cascade.scores import OutputKind, softmax
 
 FORMAT_VERSION = 1
 REQUIRED = ("labels", "names", "macs")
@@ -106,6 +106,25 @@ def read_scores(path: Path) -> ScoresFile:
         return _from_arrays(arrays)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
+
+
+def write_scores(path: Path, scores: ScoresFile) -> None:
+    """Probabilities stand beside logits, for readers that know no logits."""
+    arrays: dict[str, NDArray[Any]] = {
+        "format_version": np.array(FORMAT_VERSION),
+        "probabilities": scores.outputs.astype(np.float32),
+        "labels": scores.labels,
+        "names": np.array(scores.names),
+        "macs": np.array(scores.macs, np.float64),
+    }
+    if scores.kind == "logits":
+        arrays["logits"] = scores.outputs.astype(np.float32)
+        arrays["probabilities"] = softmax(scores.outputs).astype(np.float32)
+    if scores.sha256:
+        arrays["sha256"] = np.array(scores.sha256)
+    if scores.groups is not None:
+        arrays["groups"] = scores.groups
+    np.savez(path, allow_pickle=False, **arrays)
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:

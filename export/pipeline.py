@@ -12,7 +12,8 @@ import onnxruntime
 
 from cascade.cascade_file import SUFFIX, Cascade, write_cascade
 from cascade.policy import Policy
-from export.calibration_scores import make_scores, write_scores
+from cascade.scores_file import write_scores
+from export.calibration_scores import make_scores
 from export.graph import OPSET
 from export.logits import PROVIDERS
 from export.plan import Plan

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cascade.budget import parse_budget
 from cascade.cascade_file import Cascade, check_name
-from cascade.policy_file import Stages
+from cascade.stages import Stages, parse_stages
 from export.errors import SettingsError
 from export.policies import kinds_for
 from export.repository import Repository
@@ -51,7 +51,7 @@ def make_plan(run_folder: Path, repository: Repository, settings: ExportSettings
         run=run,
         repository=repository,
         members=members,
-        stages=parse_stages(settings.stages, members),
+        stages=_all_in_stages(settings.stages, members),
         previous=repository.cascade(settings.name),
     )
     _check_policies(plan)
@@ -59,17 +59,12 @@ def make_plan(run_folder: Path, repository: Repository, settings: ExportSettings
     return plan
 
 
-def parse_stages(text: str | None, members: tuple[str, ...]) -> Stages:
-    """`0;1,2` to the names of the members of each stage; every member stands in exactly one."""
-    if text is None:
-        return tuple((member,) for member in members)
-    stages = [stage.split(",") for stage in text.split(";")]
-    numbers = sorted(number.strip() for stage in stages for number in stage)
-    if numbers != sorted(str(index) for index in range(len(members))):
-        raise SettingsError(
-            f"stages {text!r} must hold each of the members 0..{len(members) - 1} once, as in '0;1,2'"
-        )
-    return tuple(tuple(members[int(number)] for number in stage) for stage in stages)
+def _all_in_stages(text: str | None, members: tuple[str, ...]) -> Stages:
+    """A member that stands in no stage would be published and never run."""
+    stages = parse_stages(text, members)
+    if sum(map(len, stages)) != len(members):
+        raise SettingsError(f"stages {text!r} must hold each of the members 0 to {len(members) - 1}")
+    return stages
 
 
 def _check_policies(plan: Plan) -> None:
@@ -77,4 +72,4 @@ def _check_policies(plan: Plan) -> None:
     if plan.settings.default_policy not in kinds:
         raise SettingsError(f"default_policy {plan.settings.default_policy!r} is none of {', '.join(kinds)}")
     macs = dict(zip(plan.members, (member.macs for member in plan.run.members), strict=True))
-    parse_budget(plan.settings.budget, [sum(macs[name] for name in stage) for stage in plan.stages])
+    parse_budget(plan.settings.budget).macs([sum(macs[name] for name in stage) for stage in plan.stages])

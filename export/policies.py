@@ -2,8 +2,8 @@
 
 from cascade.fit import fit
 from cascade.policy import Policy
-from cascade.policy_file import Stages
 from cascade.scores_file import ScoresFile
+from cascade.stages import Stages
 from export.settings import ExportSettings
 
 KINDS = ("first", "threshold", "window", "agreement", "full")

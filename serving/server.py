@@ -103,6 +103,7 @@ def http_config(engine: Engine, grace_s: float) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         log_level="warning",
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=max(1, int(grace_s)),

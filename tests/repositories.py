@@ -18,9 +18,9 @@ from sklearn.datasets import load_digits
 from cascade.cascade_file import Cascade, Member, TensorSpec, write_cascade
 from cascade.fit import FitSettings, fit
 from cascade.policy import Policy
-from cascade.policy_file import Stages
 from cascade.scores import softmax
 from cascade.scores_file import ScoresFile
+from cascade.stages import Stages
 
 PIXELS = 64
 CLASSES = 10

@@ -41,7 +41,7 @@ def test_the_budget_is_kept_and_used(kind: str, budget: str) -> None:
     scores = outputs(2000)
     choosing, _ = halves(scores, 0)
     policy = fit(scores, STAGES, FitSettings(kind=kind, budget=budget))
-    allowed = parse_budget(budget, scores.macs)
+    allowed = parse_budget(budget).macs(scores.macs)
     spent = cost_macs(replay(policy, STAGES, choosing).exit_stage, scores.macs)
     assert allowed - 0.02 <= spent <= allowed
 

@@ -88,8 +88,8 @@ def test_policies_of_a_cascade_are_evaluated_by_name(
     [
         (["fit", "{scores}", "--objective", "luck", "--out", "{out}"], "unknown objective 'luck'"),
         (["fit", "{scores}", "--budget", "0.5x", "--out", "{out}"], "below the cost of stage 1"),
-        (["fit", "{scores}", "--stages", "0;7", "--out", "{out}"], "expected columns 0..2"),
-        (["fit", "{scores}", "--stages", "0;0", "--out", "{out}"], "stands twice"),
+        (["fit", "{scores}", "--stages", "0;7", "--out", "{out}"], "there are members 0 to 2"),
+        (["fit", "{scores}", "--stages", "0;0", "--out", "{out}"], "a member stands twice"),
         (["fit", "{scores}.gone", "--out", "{out}"], "no such file"),
         (["fit", "{scores}", "--into", "{out}"], "--into needs --name"),
         (["fit", "{scores}", "--into", "{out}", "--name", "x"], "no such file"),

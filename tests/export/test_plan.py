@@ -3,27 +3,14 @@ from pathlib import Path
 import pytest
 
 from export.errors import SettingsError
-from export.plan import make_plan, parse_stages
+from export.plan import make_plan
 from export.repository import Repository
 from export.settings import ExportSettings
 
-MEMBERS = ("m-0", "m-1", "m-2")
 
-
-def test_without_stages_every_member_is_one() -> None:
-    assert parse_stages(None, MEMBERS) == (("m-0",), ("m-1",), ("m-2",))
-
-
-def test_stages_take_members_by_number_in_any_order() -> None:
-    assert parse_stages("2;1, 0", MEMBERS) == (("m-2",), ("m-1", "m-0"))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "0;1", "0;1;3", "0;1;1", "0;1;2;2", "0;one;2", "0;;1;2", "0;1;-2", "0;1;02"]
-)
-def test_stages_hold_every_member_once(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"must hold each of the members 0\.\.2 once"):
-        parse_stages(text, MEMBERS)
+def test_every_member_must_stand_in_a_stage(run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="stages '1' must hold each of the members 0 to 1"):
+        make_plan(run_folder, Repository(tmp_path / "models"), ExportSettings(name="digits", stages="1"))
 
 
 def test_a_first_export_is_version_1_and_a_later_one_counts_on(

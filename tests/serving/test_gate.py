@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cascade.policy_file import Stages
 from cascade.replay import replay
+from cascade.stages import Stages
 from serving.gate import Gate, gather
 from serving.jobs import Batch, Job, Work
 from serving.registry import ServedCascade
