@@ -1,0 +1,71 @@
+"""When, where and how a report came about, in words. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from loadtest.config import LoadConfig
+from loadtest.machine import Machine
+from loadtest.results import Results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """`command` is as it was typed; `started` is a UTC time in ISO 8601."""
+
+    command: str
+    started: str
+    machine: Machine
+
+    @property
+    def started_in_words(self) -> str:
+        return datetime.fromisoformat(self.started).strftime("%d %B %Y, %H:%M UTC")
+
+
+def described(results: Results, around: Circumstances) -> list[tuple[str, str]]:
+    machine = around.machine
+    return [
+        ("Command", around.command),
+        ("Started", around.started_in_words),
+        (
+            "Machine of the generator",
+            f"{machine.cpu}, {machine.num_cores} cores, {machine.system}, Python {machine.python}",
+        ),
+        ("Quality", _quality(results)),
+        ("Latency", _latency(results)),
+        ("Capacity", _capacity(results)),
+        ("Files", "figures in summary.json and summary.csv, raw samples in raw/*.npz"),
+    ]
+
+
+def _quality(results: Results) -> str:
+    campaign = results.campaign
+    strange = f" and {len(campaign.ood):,} out-of-distribution rows" if campaign.ood else ""
+    return (
+        f"each of {len(campaign.samples):,} test rows{strange} sent exactly once per policy and protocol, "
+        "few requests in flight"
+    )
+
+
+def load_in_words(load: LoadConfig) -> str:
+    rows = "1 row" if load.rows_per_request == 1 else f"{load.rows_per_request} rows"
+    return f"{load.rate:g} requests/s of {rows}, {load.arrivals} arrivals, {load.duration_s:g} s each"
+
+
+def _latency(results: Results) -> str:
+    load = results.campaign.config.load
+    return (
+        f"open loop, {load_in_words(load)} ({len(results.campaign.schedule):,} requests), seed {load.seed}; "
+        "the same arrivals and rows for every policy and protocol; a request is given up "
+        f"{load.timeout_s:g} s after its intended send; at most {load.max_in_flight} in flight; failures, "
+        "timeouts and waiting all count"
+    )
+
+
+def _capacity(results: Results) -> str:
+    capacity = results.campaign.config.capacity
+    if not capacity.seconds:
+        return "not measured"
+    return (
+        f"closed loop, always {capacity.in_flight} requests of {capacity.rows_per_request} rows in flight, "
+        f"{capacity.seconds:g} s"
+    )

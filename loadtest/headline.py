@@ -1,0 +1,68 @@
+"""The report's first words: the policy to judge, beside running every member on every row. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loadtest.plot_gallery import gallery_policy
+from loadtest.results import CaseResult, Results
+from loadtest.wording import count, milliseconds, multiple, percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A figure, and the same figure of the policy it is compared with."""
+
+    name: str
+    value: str
+    beside: str = ""
+
+
+Figure = tuple[str, Callable[[CaseResult], str | None]]
+
+FIGURES: tuple[Figure, ...] = (
+    ("accuracy", lambda c: percent(c.quality.accuracy.value)),
+    ("coverage", lambda c: percent(c.quality.coverage.value)),
+    ("risk of the accepted", lambda c: _risk(c)),
+    ("cost, × stage 1", lambda c: multiple(c.quality.cost)),
+    ("rows/s at saturation", lambda c: None if c.capacity is None else count(c.capacity.rows_per_s)),
+    ("p99 latency", lambda c: f"{milliseconds(c.load.latency.p99_ms)} ms"),
+)
+
+
+def cards(results: Results) -> list[Card]:
+    case, other = judged_and_full(results)
+    made = []
+    for name, figure in FIGURES:
+        value = figure(case)
+        if value is not None:
+            beside = "" if other is None else f"{other.policy}: {figure(other)}"
+            made.append(Card(name=name, value=value, beside=beside))
+    return made
+
+
+def lead(results: Results) -> str:
+    case, other = judged_and_full(results)
+    text = (
+        f"Under the policy ‘{case.policy}’, {percent(case.quality.exits[0])} of the rows stop at the first "
+        f"stage, and a row costs {multiple(case.quality.cost)} the first stage on average; {_outcome(case)}."
+    )
+    if other is None:
+        return text
+    cost = multiple(other.quality.cost)
+    return f"{text} Running every member on every row costs {cost}; then {_outcome(other)}."
+
+
+def _outcome(case: CaseResult) -> str:
+    return f"{percent(case.quality.coverage.value)} of the rows are accepted, {_risk(case)} of them wrong"
+
+
+def _risk(case: CaseResult) -> str:
+    return percent(case.quality.risk.value) if case.quality.risk.is_known else "none"
+
+
+def judged_and_full(results: Results) -> tuple[CaseResult, CaseResult | None]:
+    """The policy the report is about, and a policy of kind `full` where another one was driven."""
+    campaign = results.campaign
+    judged = gallery_policy(results)
+    fulls = [p for p in campaign.policies if campaign.cascade.policies[p].kind == "full" and p != judged]
+    return results.of(judged), results.of(fulls[0]) if fulls else None

@@ -1,0 +1,68 @@
+"""Where rows leave, and whether they are accepted there."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from loadtest.census import Rows
+from loadtest.plot_style import INK, label, legend_above, new_figure, percent_axis, stage_colour
+from loadtest.results import Results
+
+# Narrower bars have no room for their figure.
+LEAST_LABELLED = 0.06
+HATCH = "////"
+
+
+def draw_exits(results: Results) -> Figure:
+    campaign = results.campaign
+    censuses = {policy: campaign.censuses[policy, campaign.protocols[0]] for policy in campaign.policies}
+    groups = [("Test rows", {policy: census.rows for policy, census in censuses.items()})]
+    if campaign.ood is not None:
+        groups.append(("Out-of-distribution rows", {p: c.ood for p, c in censuses.items() if c.ood}))
+    figure, panels = new_figure(1.5 + 0.5 * len(campaign.policies), len(groups), share_y=True)
+    for axes, (title, rows) in zip(panels, groups, strict=True):
+        _draw_bars(axes, rows, len(campaign.cascade.stages))
+        label(axes, title=title, x="share of rows")
+        percent_axis(axes.xaxis)
+    panels[0].invert_yaxis()
+    # A column for each stage: accepted above rejected.
+    legend_above(figure, panels[0], len(campaign.cascade.stages))
+    return figure
+
+
+def _draw_bars(axes: Axes, rows: dict[str, Rows], num_stages: int) -> None:
+    position = np.arange(len(rows))
+    left = np.zeros(len(rows))
+    for stage in range(1, num_stages + 1):
+        for is_accepted in (True, False):
+            shares = np.array(
+                [((r.exit_stage == stage) & (r.accepted == is_accepted)).mean() for r in rows.values()]
+            )
+            _draw_part(axes, position, left, shares, stage, is_accepted=is_accepted)
+            left += shares
+    axes.set_yticks(position, list(rows))
+    axes.set_xlim(0, 1)
+    axes.grid(visible=False, axis="y")
+
+
+def _draw_part(
+    axes: Axes, position: np.ndarray, left: np.ndarray, shares: np.ndarray, stage: int, *, is_accepted: bool
+) -> None:
+    colour = stage_colour(stage)
+    bars = axes.barh(
+        position,
+        shares,
+        left=left,
+        height=0.62,
+        color=colour if is_accepted else "white",
+        hatch="" if is_accepted else HATCH,
+        edgecolor="white" if is_accepted else colour,
+        linewidth=np.where(shares > 0, 1.0, 0.0),
+        label=f"stage {stage}, {'accepted' if is_accepted else 'rejected'}",
+    )
+    texts = [f"{share:.0%}" if share >= LEAST_LABELLED else "" for share in shares]
+    is_dark = is_accepted and stage > 1
+    for text in axes.bar_label(bars, texts, label_type="center", fontsize=9.5):
+        text.set_color("white" if is_dark else INK)
+        if not is_accepted:
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.2})

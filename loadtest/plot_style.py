@@ -1,0 +1,99 @@
+"""How pictures look: light, few lines, a policy in the same colour everywhere. No global state."""
+
+import io
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter
+
+INK = "#1f2933"
+FAINT = "#7b8794"
+PALE = "#a9d6f5"
+GRID = "#e4e7eb"
+GOOD = "#2f855a"
+BAD = "#c53030"
+STRANGE = "#6b46c1"
+# Told apart with any colour vision; after Okabe & Ito.
+POLICIES = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#6b7280", "#a16207")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
+STAGES = ("#9ecae1", "#4292c6", "#08519c", "#08306b")
+DPI = 170
+WIDTH = 10.0
+# What a legend's entry takes: its key and the space around it, and each letter of its text.
+KEY_INCHES = 0.65
+LETTER_INCHES = 0.085
+
+
+def blank_figure(height: float) -> Figure:
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def new_figure(height: float, num_columns: int = 1, *, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+    """A row of panels, `height` in inches."""
+    figure = blank_figure(height)
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06))
+    grid = figure.subplots(1, num_columns, squeeze=False, sharey=share_y)
+    axes = [grid[0, column] for column in range(num_columns)]
+    for panel in axes:
+        plain(panel)
+    return figure, axes
+
+
+def plain(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(GRID)
+    axes.tick_params(colors=FAINT, labelcolor=INK, labelsize=9.5, length=3)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def label(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
+    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
+    axes.set_xlabel(x, fontsize=10, color=INK)
+    axes.set_ylabel(y, fontsize=10, color=INK)
+
+
+def percent_axis(axis: Axis) -> None:
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value * 100, 6):g}%"))
+
+
+def legend_above(figure: Figure, axes: Axes, num_columns: int = 8) -> None:
+    """One legend for all panels, outside them, so that it can hide nothing; as many columns as fit."""
+    handles, labels = axes.get_legend_handles_labels()
+    entry_inches = KEY_INCHES + LETTER_INCHES * max(map(len, labels))
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=max(1, min(num_columns, len(labels), int(WIDTH / entry_inches))),
+        frameon=False,
+        fontsize=10,
+        labelcolor=INK,
+    )
+
+
+def policy_colours(policies: Sequence[str]) -> dict[str, str]:
+    return {name: POLICIES[index % len(POLICIES)] for index, name in enumerate(policies)}
+
+
+def policy_markers(policies: Sequence[str]) -> dict[str, str]:
+    return {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(policies)}
+
+
+def stage_colour(stage: int) -> str:
+    """Deeper stages are darker; `stage` counts from 1."""
+    return STAGES[min(stage, len(STAGES)) - 1]
+
+
+def png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,105 @@
+"""What a census says of a policy: how good its answers are and what they cost. Pure."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.cascade_file import Cascade
+from cascade.intervals import share_interval
+from cascade.metrics import aurc, cost_macs, selective_risk
+from loadtest.census import Census
+from loadtest.samples import Samples
+
+Mask = NDArray[np.bool_]
+# The two sums add the same whole numbers of MACs in another order.
+COST_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of rows with its 95% interval; all NaN where there are no rows to take it of."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_known(self) -> bool:
+        return not math.isnan(self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostCheck:
+    """MACs per row as the answers' exit stages tell, and as the server's counters of rows do."""
+
+    reported_macs: float
+    executed_macs: float
+
+    @property
+    def is_match(self) -> bool:
+        return math.isclose(self.reported_macs, self.executed_macs, rel_tol=COST_TOLERANCE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """`risk` is of the accepted rows, the other shares of all; `cost` is a multiple of stage 1."""
+
+    accuracy: Share
+    coverage: Share
+    risk: Share
+    exits: tuple[float, ...]
+    exit_reasons: dict[str, int]
+    cost_macs: float
+    cost: float
+    aurc: float
+    cost_check: CostCheck
+    ood_accepted: Share | None
+    num_degraded: int
+
+
+def judge(census: Census, cascade: Cascade, samples: Samples, ood: Samples | None = None) -> Quality:
+    rows, macs = census.rows, cascade.stage_macs
+    correct = rows.label == samples.labels
+    reported = cost_macs(rows.exit_stage, macs)
+    return Quality(
+        accuracy=share(correct, samples.groups),
+        coverage=share(rows.accepted, samples.groups),
+        risk=risk(rows.accepted, correct, samples.groups),
+        exits=tuple(float((rows.exit_stage == stage + 1).mean()) for stage in range(len(macs))),
+        exit_reasons=dict(Counter(rows.exit_reason.tolist())),
+        cost_macs=reported,
+        cost=reported / macs[0],
+        aurc=aurc(rows.score.astype(np.float64), correct),
+        cost_check=CostCheck(reported_macs=reported, executed_macs=executed_macs(census, cascade)),
+        ood_accepted=None if not (census.ood and ood) else share(census.ood.accepted, ood.groups),
+        num_degraded=census.num_degraded,
+    )
+
+
+def share(hits: Mask, groups: NDArray[np.int64] | None = None) -> Share:
+    low, high = share_interval(hits, groups)
+    return Share(float(hits.mean()) if len(hits) else math.nan, low, high)
+
+
+def risk(accepted: Mask, correct: Mask, groups: NDArray[np.int64] | None) -> Share:
+    if not accepted.any():
+        return Share(math.nan, math.nan, math.nan)
+    low, high = share_interval(~correct[accepted], None if groups is None else groups[accepted])
+    return Share(selective_risk(accepted, correct), low, high)
+
+
+def executed_macs(census: Census, cascade: Cascade) -> float:
+    """Mean MACs per row by the server's own count of the rows that each member ran."""
+    total = sum(member.macs * census.executed.get(member.name, 0) for member in cascade.members)
+    return total / len(census.rows.label)
+
+
+def num_disagreements(first: Census, second: Census) -> int:
+    """Rows in which two protocols disagree in label, exit stage or verdict."""
+    differs = np.zeros(len(first.rows.label), np.bool_)
+    for name in ("label", "exit_stage", "accepted"):
+        differs |= getattr(first.rows, name) != getattr(second.rows, name)
+    return int(differs.sum())

@@ -1,0 +1,53 @@
+"""Where load goes: a protocol, a host and a port."""
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from loadtest.errors import ConfigError
+
+PROTOCOLS = ("http", "grpc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    protocol: str
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.protocol}://{self.authority}"
+
+
+def parse_target(url: str, *, allow_remote: bool = False) -> Target:
+    """`http://HOST:PORT` or `grpc://HOST:PORT`. A load test aimed elsewhere by a slip of the hand is an
+    attack, so hosts other than loopback must be allowed on purpose."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"URL {url!r}: {error}") from None
+    if parts.scheme not in PROTOCOLS:
+        raise ConfigError(f"URL {url!r} begins with neither http:// nor grpc://")
+    if not parts.hostname or not port:
+        raise ConfigError(f"URL {url!r} needs a host and a port, as in {parts.scheme}://127.0.0.1:8000")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        raise ConfigError(f"URL {url!r} must hold a host and a port alone")
+    if not (allow_remote or _is_loopback(parts.hostname)):
+        raise ConfigError(f"URL {url!r} is not on this machine; --allow-remote allows it")
+    return Target(protocol=parts.scheme, host=parts.hostname, port=port)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

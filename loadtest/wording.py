@@ -1,0 +1,36 @@
+"""Figures as people read them."""
+
+from loadtest.quality import Share
+
+NONE = "–"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    return f"{value * 100:.{digits}f}%"
+
+
+def estimate(share: Share) -> str:
+    """`94.2% [92.1, 95.8]`."""
+    if not share.is_known:
+        return NONE
+    return f"{percent(share.value)} [{share.low * 100:.1f}, {share.high * 100:.1f}]"
+
+
+def exits(shares: tuple[float, ...]) -> str:
+    return " / ".join(f"{share * 100:.1f}" for share in shares)
+
+
+def count(value: float) -> str:
+    """`1,234`, and `1.23 M` from a million on."""
+    for size, unit in ((1e9, "G"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:.2f} {unit}"
+    return f"{value:,.0f}"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def multiple(value: float) -> str:
+    return f"{value:.2f}×"

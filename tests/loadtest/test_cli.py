@@ -1,0 +1,182 @@
+"""The whole tool, against a real server on loopback."""
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loadtest.cli import main
+from tests.loadtest.tiny_campaign import FAST, rows
+from tests.loadtest.tiny_server import TinyServer
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run(server: TinyServer, folder: Path, *more: str) -> int:
+    samples = rows(folder, "test.npz")
+    urls = [server.http_url, server.grpc_url]
+    out = ["--samples", str(samples), "--out", str(folder / "report")]
+    return main([*urls, "--model", "tiny", *out, *FAST, *more])
+
+
+def test_a_report_of_every_policy_over_every_protocol(
+    server: TinyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(server, tmp_path, "--ood", str(rows(tmp_path, "ood.npz"))) == 0
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    cases = {(case["policy"], case["protocol"]): case for case in summary["cases"]}
+    assert list(cases) == [(p, w) for p in ("first", "window", "full") for w in ("http", "grpc")]
+    assert summary["protocol_disagreements"] == {"first": 0, "window": 0, "full": 0}
+    for (policy, protocol), cost in zip(cases, (1.0, 1.0, 1.6, 1.6, 4.0, 4.0), strict=True):
+        case = cases[policy, protocol]
+        assert case["cost"] == pytest.approx(cost)
+        assert case["is_cost_matched"]
+        assert case["accuracy"]["value"] == 0.9
+        assert case["coverage"]["value"] == 0.5
+        assert case["risk"]["value"] == pytest.approx(0.2)
+        assert case["ood_accepted"]["value"] == 0.5
+        assert case["load"]["num_requests"] == 30
+        assert case["load"]["num_errors"] == 0
+        assert case["capacity"]["rows_per_s"] > 0
+    assert cases["window", "http"]["exits"] == [0.8, 0.2]
+    assert cases["window", "http"]["exit_reasons"] == {"window": 8, "last": 2}
+    printed = capsys.readouterr().out
+    assert "http and grpc agree" in printed
+    assert "…" not in printed, "a table must not be cut"
+
+
+def test_what_a_report_holds(server: TinyServer, tmp_path: Path) -> None:
+    assert run(server, tmp_path, "--policies", "window,first", "--seed", "3") == 0
+    report = tmp_path / "report"
+    page = (report / "report.html").read_text()
+    # Self-contained: no address but those typed on the command line, pictures inside.
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert page.count("data:image/png;base64,") == len(list(report.glob("*.png"))) == 5
+    assert "gallery" not in page, "rows of numbers are no pictures"
+    with (report / "summary.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["policy"], line["protocol"]) for line in lines[:2]] == [
+        ("window", "http"),
+        ("window", "grpc"),
+    ]
+    assert float(lines[0]["cost"]) == pytest.approx(1.6)
+    schedule = np.load(report / "raw" / "schedule.npz")
+    for name in ("window-http", "window-grpc", "first-http"):
+        raw = np.load(report / "raw" / f"load-{name}.npz")
+        assert np.array_equal(raw["intended_s"], schedule["intended_s"])
+        assert (raw["status"] == 0).all()
+    census = np.load(report / "raw" / "census-window-grpc.npz")
+    assert census["label"].tolist() == [0, 1] * 5
+    assert census["exit_stage"].tolist() == [1, 1, 1, 1, 2, 2, 1, 1, 1, 1]
+
+
+def test_a_failed_census_leaves_no_report(
+    server: TinyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.refuse_every = 1
+    assert run(server, tmp_path) == 1
+    assert capsys.readouterr().err.startswith(
+        "error: census of 'first' over http: a request failed (503: too busy)"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["test.npz"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--policies", "first,none"], "'tiny' has no policy 'none'; there are: first, window, full"),
+        (["--policies", "first,"], "--policies 'first,': a name is empty or stands twice"),
+        (["--model", "other"], "model 'other' is not served there; there are: tiny, tiny-0, tiny-1"),
+        (["--model", "tiny-0"], "model 'tiny-0' is served there but is no cascade"),
+        (["--model", "../x"], "--model '../x' is no name of a model"),
+        (["--rate", "0"], "--rate 0 is not above 0"),
+        (["--rate", "nan"], "--rate nan is not above 0"),
+        (["--rate", "fast"], "argument --rate: invalid float value: 'fast'"),
+        (["--duration", "-1"], "--duration -1 is not above 0"),
+        (["--rate", "100000", "--duration", "3600"], "1 to 1000000 are allowed"),
+        (["--rate", "0.1"], "makes 0.03 requests"),
+        (["--rows-per-request", "0"], "--rows-per-request 0 is not within 1"),
+        (["--max-in-flight", "0"], "--max-in-flight 0 is not within 1"),
+        (["--timeout", "0"], "--timeout 0 is not above 0"),
+        (["--arrivals", "bursts"], "--arrivals 'bursts' is neither of poisson, constant"),
+        (["--seed", "-1"], "--seed -1 is negative"),
+        (["--capacity-seconds", "-1"], "--capacity-seconds -1 is not above 0"),
+        (["--samples", "none.npz"], "none.npz: no such file"),
+        (["--ood", "none.npz"], "none.npz: no such file"),
+        (["http://127.0.0.1:1"], "two URLs speak http"),
+        (["http://example.org:80"], "is not on this machine"),
+        (["--faster"], "unrecognized arguments: --faster"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_before_any_load(
+    server: TinyServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    assert run(server, tmp_path, *arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1
+    assert message in printed
+    assert server.num_requests == 0
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_server_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples, out = str(rows(tmp_path, "test.npz")), str(tmp_path / "report")
+    for protocol in ("http", "grpc"):
+        arguments = ["--model", "tiny", "--samples", samples, "--out", out]
+        assert main([f"{protocol}://127.0.0.1:1", *arguments]) == 2
+        assert f"error: {protocol}://127.0.0.1:1: cannot be reached" in capsys.readouterr().err
+
+
+def test_an_existing_report_is_kept_without_overwrite(
+    server: TinyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "summary.json").write_text("old")
+    assert run(server, tmp_path) == 2
+    assert "exists; --overwrite replaces it" in capsys.readouterr().err
+    assert server.num_requests == 0
+    assert run(server, tmp_path, "--policies", "full", "--overwrite", "--capacity-seconds", "0") == 0
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert summary["cases"][0]["policy"] == "full"
+    assert summary["cases"][0]["capacity"] is None
+
+
+def test_an_interrupt_leaves_nothing_behind(server: TinyServer, tmp_path: Path) -> None:
+    files = ["--samples", str(rows(tmp_path, "test.npz")), "--out", str(tmp_path / "report")]
+    command = [
+        sys.executable,
+        "-m",
+        "loadtest",
+        server.http_url,
+        "--model",
+        "tiny",
+        *files,
+        "--duration",
+        "60",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
+        wait_until(lambda: server.num_requests > 20)
+        process.send_signal(signal.SIGINT)
+        _, printed = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert printed.splitlines()[-1] == "error: interrupted, nothing was written"
+    assert [path.name for path in tmp_path.iterdir()] == ["test.npz"]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
