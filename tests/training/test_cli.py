@@ -1,0 +1,118 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import training
+from training.cli import main
+
+CHECKOUT = Path(training.__file__).parents[1]
+GOOD = {"--dataset": "digits", "--models": "resnet8", "--out": "run", "--jobs": "1"}
+
+
+def arguments(changes):
+    options = {**GOOD, **changes}
+    return [part for name, value in options.items() if value is not None for part in (name, *value.split())]
+
+
+BAD_INPUT = [
+    ({"--dataset": "mnist"}, "no dataset 'mnist': there is digits, cifar10, folder"),
+    ({"--dataset": None}, "the following arguments are required: --dataset"),
+    ({"--models": "resnet8,,resnet8"}, "models must be names parted by commas, got 'resnet8,,resnet8'"),
+    ({"--models": "resnet9"}, "no model 'resnet9'; near it: "),
+    ({"--models": "torchvision:resnet18"}, "torchvision's resnet18 takes 3 channels, the images have 1"),
+    ({"--selection": "hard"}, "no selection 'hard': there is none, hard-batch"),
+    ({"--selection": "hard-batch", "--delta": "0"}, "delta must be in (0, 1], got 0.0"),
+    ({"--selection": "hard-batch", "--delta": "1.1"}, "delta must be in (0, 1], got 1.1"),
+    ({"--selection": "hard-batch", "--delta": "nan"}, "delta must be in (0, 1], got nan"),
+    ({"--delta": "0.5"}, "delta 0.5 has no meaning with selection none"),
+    ({"--epochs": "0"}, "epochs must be 1 or more, got 0"),
+    ({"--epochs": "two"}, "argument --epochs: invalid int value: 'two'"),
+    ({"--batch-size": "1"}, "batch_size must be 2 or more, got 1"),
+    (
+        {"--batch-size": "65", "--max-train-rows": "64"},
+        "batch_size must be at most the 64 rows of the train split, got 65",
+    ),
+    ({"--lr": "0"}, "lr must be a number above 0, got 0.0"),
+    ({"--lr": "nan"}, "lr must be a number above 0, got nan"),
+    ({"--lr": "inf"}, "lr must be a number above 0, got inf"),
+    ({"--optimizer": "lion"}, "no optimizer 'lion': there is sgd, adamw"),
+    ({"--schedule": "step"}, "no schedule 'step': there is cosine, constant"),
+    ({"--weight-decay": "-1"}, "weight_decay must be a number of 0 or more, got -1.0"),
+    ({"--momentum": "1"}, "momentum must be in [0, 1), got 1.0"),
+    ({"--warmup-updates": "-1"}, "warmup_updates must be 0 or more, got -1"),
+    ({"--seed": "-1"}, "seed must be 0 or more, got -1"),
+    ({"--split-seed": "-1"}, "split_seed must be 0 or more, got -1"),
+    ({"--difficulty": "1.5"}, "difficulty must be between 0 and 1, got 1.5"),
+    ({"--difficulty": "nan"}, "difficulty must be between 0 and 1, got nan"),
+    ({"--copies": "0"}, "copies must be 1 or more, got 0"),
+    ({"--jobs": "0"}, "jobs must be 1 or more, got 0"),
+    ({"--max-train-rows": "0"}, "max_train_rows must be 1 or more, got 0"),
+    ({"--data-root": "."}, "dataset digits takes no --data-root, got ."),
+    ({"--download": ""}, "--download is for dataset cifar10, not digits"),
+    ({"--image-size": "8"}, "dataset digits has its own size and takes no --image-size"),
+    ({"--dataset": "cifar10"}, "dataset cifar10 is read from files: say where with --data-root"),
+    ({"--dataset": "cifar10", "--data-root": "no"}, "data_root must be an existing folder, got no"),
+    ({"--dataset": "cifar10", "--data-root": "."}, "no intact CIFAR-10 in ."),
+    ({"--dataset": "folder", "--data-root": "."}, "dataset folder needs --image-size"),
+    ({"--image-size": "8x"}, "argument --image-size: '8x' is neither N nor HxW"),
+    (
+        {"--dataset": "folder", "--data-root": ".", "--image-size": "0x8"},
+        "image_size must be 1 or more, got 0",
+    ),
+    ({"--dataset": "folder", "--data-root": ".", "--image-size": "8"}, ". holds 0 class folders"),
+    ({"--out": ".."}, "out must name a folder, got .."),
+    ({"--epoch": "3"}, "unrecognized arguments: --epoch 3"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_INPUT, ids=lambda value: str(value)[:60])
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys, changes, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments(changes)) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: {message}")
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "overwrite", "message"),
+    [
+        ("run.json", {}, "out run exists already: choose another or add --overwrite"),
+        (
+            "precious.txt",
+            {"--overwrite": ""},
+            "out run holds no run.json, so --overwrite will not replace it",
+        ),
+    ],
+)
+def test_what_is_there_is_left_alone(tmp_path, monkeypatch, capsys, file, overwrite, message):
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    (tmp_path / "run" / file).write_text("kept")
+    assert main(arguments(overwrite)) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+    assert (tmp_path / "run" / file).read_text() == "kept"
+
+
+def test_help_names_every_choice(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(["--help"])
+    assert leaving.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("digits", "cifar10", "folder", "hard-batch", "cosine", "adamw", "resnet8", "torchvision:"):
+        assert word in text
+
+
+def test_arguments_are_checked_before_torch_is_imported():
+    """So that a slip of the pen costs a fraction of a second."""
+    program = (
+        "import sys; from training.cli import main; status = main(sys.argv[1:]);"
+        "sys.exit(status if not {'torch', 'timm', 'sklearn'} & set(sys.modules) else 99)"
+    )
+    command = [sys.executable, "-c", program, *arguments({"--epochs": "0"})]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: epochs must be 1 or more, got 0\n")

@@ -1,0 +1,23 @@
+"""scikit-learn's bundled handwritten digits: 1,797 real images of 8x8 pixels, no download."""
+
+import numpy as np
+from sklearn.datasets import load_digits as load_bundled_digits
+
+from training.config import DatasetConfig
+from training.sources import Sources
+from training.splits import FRACTIONS, divide
+
+
+def load_digits(config: DatasetConfig) -> Sources:
+    bundled = load_bundled_digits()
+    images = np.rint(bundled.images * (255 / 16)).astype(np.uint8)[..., None]
+    labels = bundled.target.astype(np.int64)
+    classes = tuple(str(name) for name in bundled.target_names)
+    return Sources(
+        images=images,
+        labels=labels,
+        classes=classes,
+        rows=divide(labels, classes, FRACTIONS, config.split_seed),
+        # A digit shifted or mirrored in 8x8 pixels is often another digit.
+        is_augmented=False,
+    )

@@ -1,0 +1,40 @@
+"""What can go wrong while members are made.
+
+TrainingError
+├── ConfigError       a setting is out of range or contradicts another
+├── DatasetError      the data is missing, unreadable or too small
+├── ModelError        no such model, or it can't take this input
+├── MemberFileError   a member on disk can't be read back
+├── DivergedError     the loss stopped being a finite number
+└── WorkerError       a process that trained a member died
+"""
+
+
+class TrainingError(Exception):
+    """Base of all; `exit_status` is a hint for a command line."""
+
+    exit_status = 1
+
+
+class ConfigError(TrainingError):
+    exit_status = 2
+
+
+class DatasetError(TrainingError):
+    exit_status = 2
+
+
+class ModelError(TrainingError):
+    exit_status = 2
+
+
+class MemberFileError(TrainingError):
+    exit_status = 2
+
+
+class DivergedError(TrainingError):
+    pass
+
+
+class WorkerError(TrainingError):
+    pass
