@@ -97,7 +97,8 @@ def write_request() -> None:
     """A body for curl: the first test image, as JSON."""
     with np.load(ROOT / RUN / "splits" / "test.npz") as split:
         image = split["image"][:1]
-    tensor = {"name": "image", "datatype": "UINT8", "shape": list(image.shape), "data": image.ravel().tolist()}
+    data = image.ravel().tolist()
+    tensor = {"name": "image", "datatype": "UINT8", "shape": list(image.shape), "data": data}
     (ROOT / RUN / "request.json").write_text(json.dumps({"inputs": [tensor]}))
 
 

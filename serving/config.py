@@ -35,7 +35,7 @@ class SchedulerConfig:
 
     num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     max_batch_rows: int = 32
-    max_wait_s: float = 0.01
+    max_wait_s: float = 0.025
 
     def __post_init__(self) -> None:
         _require(self.num_workers > 0, "num_workers", self.num_workers, "positive")

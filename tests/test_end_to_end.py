@@ -99,11 +99,17 @@ def test_the_load_test_measures_what_the_replay_says(
         *("--ood", run / "splits" / "ood.npz", "--rate", 100, "--duration", 1, "--capacity-seconds", 0.5),
         *("--out", report),
     )
-    summary = json.loads((report / "summary.json").read_text())
     assert (report / "report.html").read_text().count("data:image/png;base64,") >= 5
-    text = json.dumps(summary)
-    for policy in ("first", "window", "full"):
-        assert policy in text
+    summary = json.loads((report / "summary.json").read_text())
+    assert set(summary["protocol_disagreements"].values()) == {0}
+    assert len(summary["cases"]) == 6
+    for case in summary["cases"]:
+        assert case["is_cost_matched"]
+        assert case["load"]["num_errors"] == 0
+    exits = {case["policy"]: case["exits"] for case in summary["cases"]}
+    assert exits["first"] == [1.0, 0.0]
+    assert exits["full"] == [0.0, 1.0]
+    assert 0.2 < exits["window"][1] < 0.6
 
 
 def test_the_readme_shows_python_that_runs(
