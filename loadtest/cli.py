@@ -12,16 +12,16 @@ from typing import NoReturn
 import uvloop
 
 from loadtest.campaign import Campaign, run_campaign
-from loadtest.circumstances import Circumstances
 from loadtest.config import ARRIVALS, CapacityConfig, Config, LoadConfig
 from loadtest.errors import ConfigError, LoadTestError
 from loadtest.folder import check_out, published
-from loadtest.machine import this_machine
-from loadtest.notes import notes
 from loadtest.progress import Progress
+from loadtest.report.circumstances import Circumstances
+from loadtest.report.machine import this_machine
+from loadtest.report.notes import notes
+from loadtest.report.summary import write_raw, write_summary
+from loadtest.report.table import print_results, results_console
 from loadtest.results import compute_results
-from loadtest.summary import write_raw, write_summary
-from loadtest.table import print_results, results_console
 from loadtest.targets import parse_target
 
 INTERRUPTED = 130
@@ -75,7 +75,7 @@ def _measure(config: Config) -> Campaign:
 
 def report(campaign: Campaign, around: Circumstances) -> None:
     """Compute, publish and print. Drawing is imported here, so that bad arguments are refused at once."""
-    from loadtest.page import write_page
+    from loadtest.report.page import write_page
 
     results = compute_results(campaign)
     remarks = notes(results)

@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -69,9 +70,13 @@ def test_every_test_folder_is_a_package() -> None:
 
 
 def test_all_packages_are_distributed() -> None:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for package in PACKAGES:
-        assert f'"{package}"' in text
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    here = {
+        ".".join(file.parent.relative_to(ROOT).parts)
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("__init__.py")
+    }
+    assert set(settings["tool"]["setuptools"]["packages"]) == here
 
 
 def test_nothing_unpickles() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.circumstances import Circumstances
 from loadtest.folder import SUMMARY
-from loadtest.notes import Note
 from loadtest.quality import Quality, Share
+from loadtest.report.circumstances import Circumstances
+from loadtest.report.notes import Note
 from loadtest.results import CaseResult, Results
 from loadtest.statistics import LoadFigures
 

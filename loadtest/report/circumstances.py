@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from loadtest.config import LoadConfig
-from loadtest.machine import Machine
+from loadtest.report.machine import Machine
 from loadtest.results import Results
 
 

@@ -8,10 +8,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.circumstances import load_in_words
-from loadtest.notes import Level, Note
+from loadtest.report.circumstances import load_in_words
+from loadtest.report.notes import Level, Note
+from loadtest.report.wording import NONE, count, estimate, exits, milliseconds, multiple
 from loadtest.results import CaseResult, Results
-from loadtest.wording import NONE, count, estimate, exits, milliseconds, multiple
 
 Column = tuple[str, Callable[[CaseResult], str]]
 

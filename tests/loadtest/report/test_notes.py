@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from loadtest.notes import Level, notes
+from loadtest.report.notes import Level, notes
 from loadtest.results import Results
 from tests.loadtest.tiny_campaign import results_of, rows
 from tests.loadtest.tiny_server import TinyServer

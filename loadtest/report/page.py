@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
-from loadtest.circumstances import Circumstances, described
-from loadtest.headline import cards, judged_and_full, lead
-from loadtest.notes import Note
-from loadtest.page_style import CSS
-from loadtest.pictures import Picture, draw_pictures, write_pictures
-from loadtest.plot_style import policy_colours
 from loadtest.quality import Share
+from loadtest.report.circumstances import Circumstances, described
+from loadtest.report.headline import cards, judged_and_full, lead
+from loadtest.report.notes import Note
+from loadtest.report.page_style import CSS
+from loadtest.report.pictures import Picture, draw_pictures, write_pictures
+from loadtest.report.plot_style import policy_colours
+from loadtest.report.wording import NONE, count, exits, milliseconds, multiple, percent
 from loadtest.results import CaseResult, Results
 from loadtest.statistics import Latency
-from loadtest.wording import NONE, count, exits, milliseconds, multiple, percent
 
 Column = tuple[str, Callable[[CaseResult], str]]
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from loadtest.census import Rows
-from loadtest.plot_style import BAD, FAINT, GOOD, INK, blank_figure
+from loadtest.report.plot_style import BAD, FAINT, GOOD, INK, blank_figure
 from loadtest.results import Results
 from loadtest.samples import Samples
 

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from loadtest.census import Rows
-from loadtest.plot_style import INK, label, legend_above, new_figure, percent_axis, stage_colour
+from loadtest.report.plot_style import INK, label, legend_above, new_figure, percent_axis, stage_colour
 from loadtest.results import Results
 
 # Narrower bars have no room for their figure.

@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cascade.metrics import risk_coverage
-from loadtest.plot_style import (
+from loadtest.quality import Share
+from loadtest.report.plot_style import (
     FAINT,
     label,
     legend_above,
@@ -13,7 +14,6 @@ from loadtest.plot_style import (
     policy_colours,
     policy_markers,
 )
-from loadtest.quality import Share
 from loadtest.results import Results
 
 PANELS = (

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loadtest.plot_gallery import gallery_policy
+from loadtest.report.plot_gallery import gallery_policy
+from loadtest.report.wording import count, milliseconds, multiple, percent
 from loadtest.results import CaseResult, Results
-from loadtest.wording import count, milliseconds, multiple, percent
 
 
 @dataclass(frozen=True, kw_only=True)

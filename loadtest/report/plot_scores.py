@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cascade.policy import NOTHING, Policy
-from loadtest.plot_style import (
+from loadtest.report.plot_style import (
     BAD,
     PALE,
     STRANGE,
