@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.cascade_file import read_cascade, write_cascade
+from cascade.cascade_file import Cascade, read_cascade, write_cascade
 from cascade.errors import CascadeError, FormatError
 from cascade.evaluate import evaluate
 from cascade.fit import BUDGETED, FitSettings, fit
@@ -66,6 +66,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "--into", type=Path, metavar="NAME.cascade.json", help="add it to a cascade, as --name"
     )
     parser.add_argument("--name", help="the policy's name, with --into")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file or policy that is there")
     parser.add_argument(
         "--default", action="store_true", help="make it the cascade's default policy, with --into"
     )
@@ -93,6 +94,7 @@ def _fit(options: argparse.Namespace) -> None:
     )
     scores = read_scores(options.scores)
     if options.into is None:
+        _check_free(options)
         stages = parse_stages(options.stages, scores.names)
         policy = fit(scores, stages, settings)
         write_policy_file(options.out, PolicyFile(stages, policy))
@@ -103,15 +105,42 @@ def _fit(options: argparse.Namespace) -> None:
     print(f"{policy.kind} for {policy.objective}: {estimates}")
 
 
+def _check_free(options: argparse.Namespace) -> None:
+    if options.name or options.default:
+        raise FormatError("--name and --default go with --into")
+    if options.out.exists() and not options.overwrite:
+        raise FormatError(f"{options.out} is there; --overwrite replaces it")
+
+
 def _fit_into(options: argparse.Namespace, scores: ScoresFile, settings: FitSettings) -> Policy:
     if not options.name:
         raise FormatError("--into needs --name, the name that the policy gets in the cascade")
     if options.stages:
         raise FormatError("--stages does not go with --into: the stages belong to the cascade")
     cascade = read_cascade(options.into)
+    if options.name in cascade.policies and not options.overwrite:
+        raise FormatError(f"{options.into}: policy {options.name!r} is there; --overwrite replaces it")
+    _check_outputs_of(cascade, scores)
     policy = fit(scores, cascade.stages, settings)
     write_cascade(options.into, cascade.with_policy(options.name, policy, is_default=options.default))
     return policy
+
+
+def _check_outputs_of(cascade: Cascade, scores: ScoresFile) -> None:
+    """A cascade takes only policies that were fitted on its very members."""
+    classes = scores.outputs.shape[2]
+    if classes != len(cascade.classes):
+        raise FormatError(f"the scores have {classes} classes, {cascade.name!r} has {len(cascade.classes)}")
+    for member in cascade.members:
+        number = scores.member(member.name)
+        if not scores.sha256 or scores.sha256[number] != member.sha256:
+            raise FormatError(
+                f"the scores are not those of {cascade.name!r}'s {member.name!r}: sha256 differs"
+            )
+        if scores.macs[number] != member.macs:
+            raise FormatError(
+                f"{member.name!r} costs {member.macs:g} MACs, in the scores {scores.macs[number]:g}"
+            )
 
 
 def _evaluate(options: argparse.Namespace) -> None:

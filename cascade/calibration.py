@@ -43,9 +43,10 @@ def fit_calibrator(score: Array, correct: NDArray[np.bool_]) -> Calibrator | Non
     """
     if len(score) == 0:
         return None
-    order = np.argsort(score, kind="stable")
     num_bins = int(np.clip(len(score) // ROWS_PER_BIN, 1, MAX_BINS))
-    bins = np.array_split(order, num_bins)
+    edges = np.quantile(score, np.arange(1, num_bins) / num_bins)
+    numbers = np.searchsorted(np.unique(edges), score, side="right")  # equal scores share a bin
+    bins = [rows for rows in (np.flatnonzero(numbers == number) for number in range(num_bins)) if len(rows)]
     centres = np.array([score[rows].mean() for rows in bins])
     rates = np.array([(correct[rows].sum() + 0.5) / (len(rows) + 1) for rows in bins])
     weights = np.array([len(rows) for rows in bins], np.float64)

@@ -13,7 +13,7 @@ from typing import Any
 from cascade.errors import FormatError, PolicyError
 from cascade.fields import Fields, number, read_json, strings, write_json
 from cascade.policy import Policy
-from cascade.policy_file import policy_from_json, policy_to_json
+from cascade.policy_file import check_sizes, policy_from_json, policy_to_json
 from cascade.scores import OutputKind, score_named
 from cascade.stages import Stages, stages_from_json
 
@@ -120,11 +120,10 @@ class Cascade:
                 raise PolicyError(f"policy {name!r} was fitted on another {member!r} (sha256 {sha256})")
         if score_named(policy.score).read_from == "logits":
             self._check_logits(name, policy)
-        sizes = [len(self.members_through(stage)) for stage in range(len(self.stages))]
-        if policy.weights and [len(weights) for weights in policy.weights] != sizes:
-            raise PolicyError(f"policy {name!r} needs {sizes} weights per stage")
-        if policy.temperatures and len(policy.temperatures) != sizes[-1]:
-            raise PolicyError(f"policy {name!r} needs {sizes[-1]} temperatures")
+        try:
+            check_sizes(policy, self.stages)
+        except PolicyError as error:
+            raise PolicyError(f"policy {name!r} {error}") from None
 
     def _check_logits(self, name: str, policy: Policy) -> None:
         for member in self.members:

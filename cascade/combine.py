@@ -13,9 +13,9 @@ Outputs = Sequence[NDArray[np.floating]]
 
 def member_probabilities(output: NDArray[np.floating], kind: OutputKind, temperature: float = 1.0) -> Array:
     """One member's probabilities, float64 `(rows, classes)`, at a temperature."""
-    if kind == "logits":
-        return softmax(output / temperature if temperature != 1.0 else output)
     exact = output.astype(np.float64)
+    if kind == "logits":
+        return softmax(exact / temperature if temperature != 1.0 else exact)
     if temperature == 1.0:
         return exact
     powered = exact ** (1.0 / temperature)

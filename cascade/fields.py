@@ -1,8 +1,8 @@
 """Reading JSON objects strictly: every key known, every value of the type it should have."""
 
 import json
-import math
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +42,7 @@ class Fields:
 
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), f"the number {value}")
+    return names.get(type(value), f"the number {value:.6g}" if isinstance(value, float) else "a whole number")
 
 
 def strings(value: object, where: str) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def numbers(value: object, where: str) -> tuple[float, ...]:
 
 
 def number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise FormatError(f"{where}: expected a finite number, got {_kind(value)}")
     return float(value)
 
@@ -83,6 +83,8 @@ def _refuse_constant(name: str) -> None:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write aside, sync, rename: a reader sees the old file or the new one, never half."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    if not path.parent.is_dir():
+        raise FormatError(f"{path}: no such folder")
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:

@@ -17,7 +17,7 @@ from cascade.errors import FitError, PolicyError
 from cascade.intervals import share_interval
 from cascade.metrics import cost_macs, selective_risk
 from cascade.objective import Objective, parse_objective
-from cascade.policy import ACCEPT_NONE, Policy, rule_named
+from cascade.policy import ACCEPT_NONE, NOTHING, Policy, Window, rule_named
 from cascade.replay import replay, stage_verdicts
 from cascade.scores import score_named
 from cascade.scores_file import ScoresFile
@@ -43,6 +43,8 @@ class FitSettings:
         score_named(self.score)
         parse_objective(self.objective)
         parse_budget(self.budget)
+        if self.seed < 0:
+            raise FitError(f"seed must be 0 or more, got {self.seed}")
 
 
 def fit(scores: ScoresFile, stages: Stages, settings: FitSettings) -> Policy:
@@ -72,8 +74,8 @@ def halves(scores: ScoresFile, seed: int) -> tuple[ScoresFile, ScoresFile]:
     names = np.unique(groups)
     drawn = np.random.default_rng(seed).permutation(names)[: len(names) // 2]
     first = np.isin(groups, drawn)
-    if first.all() or not first.any():
-        raise FitError("the rows form a single group, which cannot be divided")
+    if min(first.sum(), (~first).sum()) < MIN_ROWS // 2:
+        raise FitError(f"the rows' {len(names)} groups cannot be divided into two halves of rows")
     return scores.rows(np.flatnonzero(first)), scores.rows(np.flatnonzero(~first))
 
 
@@ -99,8 +101,13 @@ def _rule(
     windows = widest_within(rows, macs, budget_macs, BUDGETED[settings.kind]).windows
     if settings.kind == "window":
         return replace(undecided, kind="window", windows=windows, budget=settings.budget)
-    thresholds = tuple(window.hi for window in windows)
+    thresholds = tuple(_strict(window) for window in windows)
     return replace(undecided, kind="threshold", thresholds=thresholds, budget=settings.budget)
+
+
+def _strict(window: Window) -> float:
+    """The threshold below which lie just the scores of a window open below, its upper end included."""
+    return window.hi if window == NOTHING else float(np.nextafter(window.hi, np.inf))
 
 
 def _calibrators(policy: Policy, stages: Stages, scores: ScoresFile) -> tuple[Calibrator | None, ...]:
@@ -122,7 +129,7 @@ def _with_acceptance(policy: Policy, stages: Stages, scores: ScoresFile, objecti
     """One threshold for all rows that the rule lets go, and one per depth for rows cut short there."""
     played = replay(policy, stages, scores)
     above = objective.accept_above(played.score, played.label == scores.labels)
-    cut = [_cut_threshold(policy, stages, scores, depth, above, objective) for depth in range(1, len(stages))]
+    cut = [_cut_threshold(policy, stages, scores, depth, objective) for depth in range(1, len(stages))]
     return replace(
         policy,
         accept_above=(above,) * len(stages),
@@ -131,11 +138,9 @@ def _with_acceptance(policy: Policy, stages: Stages, scores: ScoresFile, objecti
 
 
 def _cut_threshold(
-    policy: Policy, stages: Stages, scores: ScoresFile, depth: int, above: float, objective: Objective
+    policy: Policy, stages: Stages, scores: ScoresFile, depth: int, objective: Objective
 ) -> float:
-    """A promise on risk is refitted on the very rows that are cut; other objectives promise none."""
-    if not objective.bounds_risk:
-        return above
+    """The threshold is fitted on the very rows that are cut, which are the harder ones."""
     whole = replay(policy, stages, scores)
     short = replay(policy, stages, scores, max_stages=depth)
     cut = whole.reached(depth)

@@ -36,8 +36,10 @@ def risk_coverage(score: Array, correct: Mask) -> RiskCoverage:
 
 
 def midway(upper: Array, lower: Array) -> Array:
-    """Edges between neighbouring scores; an infinite neighbour stays infinite."""
-    return np.asarray((lower + upper) / 2, np.float64)
+    """Edges between neighbouring scores, above `lower` and at most `upper`: between adjacent doubles there is
+    no middle, and `upper` itself it must be. An infinite neighbour stays infinite."""
+    middle = (lower + upper) / 2
+    return np.asarray(np.where((middle <= lower) & np.isfinite(lower), upper, middle), np.float64)
 
 
 def aurc(score: Array, correct: Mask) -> float:

@@ -24,10 +24,6 @@ class Objective:
     def __str__(self) -> str:
         return self.name if np.isnan(self.target) else f"{self.name}={self.target:g}"
 
-    @property
-    def bounds_risk(self) -> bool:
-        return self.name == "coverage@risk"
-
     def accept_above(self, score: Array, correct: Mask) -> float:
         """The final threshold that serves the objective best on these rows."""
         if len(score) == 0:

@@ -97,16 +97,23 @@ class Policy:
         for name in ("thresholds", "accept_above", "accept_above_cut"):
             if any(math.isnan(value) for value in getattr(self, name)):
                 raise PolicyError(f"{name} holds a value that is no number")
-        if any(not w > 0 for weights in self.weights for w in weights):
-            raise PolicyError(f"weights must be positive, got {self.weights}")
-        if any(not t > 0 for t in self.temperatures):
-            raise PolicyError(f"temperatures must be positive, got {self.temperatures}")
+        if not all(_is_sane(weight) for weights in self.weights for weight in weights):
+            raise PolicyError(f"weights must be positive and neither tiny nor huge, got {self.weights}")
+        if not all(_is_sane(temperature) for temperature in self.temperatures):
+            raise PolicyError(
+                f"temperatures must be positive and neither tiny nor huge, got {self.temperatures}"
+            )
 
     def weights_at(self, stage: int, num_members: int) -> Sequence[float]:
         return self.weights[stage] if self.weights else (1.0,) * num_members
 
     def temperatures_of(self, num_members: int) -> Sequence[float]:
         return self.temperatures[:num_members] if self.temperatures else (1.0,) * num_members
+
+
+def _is_sane(factor: float) -> bool:
+    """Beyond these, float64 scores turn into infinities."""
+    return 1e-6 <= factor <= 1e6
 
 
 def _expect_length(name: str, values: Sequence[object], expected: int) -> None:
@@ -182,7 +189,7 @@ def decide(policy: Policy, stage: int, outputs: Outputs, kinds: Sequence[OutputK
     """The prediction so far and whether it goes on.
 
     `outputs` are the `(rows, classes)` arrays of all members that ran, in the order of the stages;
-    `stage` counts from 0. Forwarding from the last stage is not this function's to forbid.
+    `stage` counts from 0. The last stage forwards nothing.
     """
     weights = policy.weights_at(stage, len(outputs))
     temperatures = policy.temperatures_of(len(outputs))
@@ -231,6 +238,7 @@ def _confidence(policy: Policy, stage: int, verdict: Verdict) -> Array:
 
 def _accepted(policy: Policy, stage: int, score: Array, cut: Mask) -> Mask:
     above = policy.accept_above[stage] if policy.accept_above else ACCEPT_ALL
-    above_cut = policy.accept_above_cut[stage] if policy.accept_above_cut else above
+    unfitted = ACCEPT_NONE if policy.accept_above else ACCEPT_ALL
+    above_cut = policy.accept_above_cut[stage] if policy.accept_above_cut else unfitted
     accepted: Mask = score >= np.where(cut, above_cut, above)
     return accepted

@@ -33,6 +33,10 @@ def read_policy_file(path: Path) -> PolicyFile:
     stages = stages_from_json(fields.take("stages", list), f"{path}: stages")
     policy = policy_from_json(fields.take("policy", dict), f"{path}: policy", len(stages))
     fields.close()
+    try:
+        check_sizes(policy, stages)
+    except PolicyError as error:
+        raise FormatError(f"{path}: policy {error}") from None
     return PolicyFile(stages, policy)
 
 
@@ -45,6 +49,15 @@ def write_policy_file(path: Path, file: PolicyFile) -> None:
             "policy": policy_to_json(file.policy),
         },
     )
+
+
+def check_sizes(policy: Policy, stages: Stages) -> None:
+    """PolicyError where weights or temperatures are not as many as the members so far."""
+    sizes = [sum(map(len, stages[: stage + 1])) for stage in range(len(stages))]
+    if policy.weights and [len(weights) for weights in policy.weights] != sizes:
+        raise PolicyError(f"needs {sizes} weights per stage")
+    if policy.temperatures and len(policy.temperatures) != sizes[-1]:
+        raise PolicyError(f"needs {sizes[-1]} temperatures")
 
 
 def policy_from_json(value: Any, where: str, num_stages: int) -> Policy:

@@ -129,18 +129,21 @@ def write_scores(path: Path, scores: ScoresFile) -> None:
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise FormatError(f"{path}: a single array, not an archive of several")
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise FormatError(f"{path}: not a scores file ({error})") from None
+        raise FormatError(f"{path}: not a scores file ({str(error).split('. ')[0]})") from None
 
 
 def _from_arrays(arrays: dict[str, NDArray[Any]]) -> ScoresFile:
-    version = int(arrays.get("format_version", np.int64(FORMAT_VERSION)))
-    if version != FORMAT_VERSION:
-        raise FormatError(f"format_version {version} is unknown; this reads {FORMAT_VERSION}")
+    version = arrays.get("format_version", np.array(FORMAT_VERSION))
+    if version.shape != () or version.dtype.kind not in "iu" or int(version) != FORMAT_VERSION:
+        raise FormatError(f"format_version {str(version)[:40]} is unknown; this reads {FORMAT_VERSION}")
     missing = [name for name in REQUIRED if name not in arrays]
     if missing:
         raise FormatError(f"arrays are missing: {', '.join(missing)}")
@@ -150,6 +153,8 @@ def _from_arrays(arrays: dict[str, NDArray[Any]]) -> ScoresFile:
     for name, codes in ((kind, "f"), ("labels", "iu"), ("macs", "fiu"), ("names", "U"), ("groups", "iu")):
         if name in arrays and arrays[name].dtype.kind not in codes:
             raise FormatError(f"{name} has datatype {arrays[name].dtype}, which does not belong there")
+        if name in arrays and name != kind and arrays[name].ndim != 1:
+            raise FormatError(f"{name} must have one dimension, got shape {arrays[name].shape}")
     groups = arrays.get("groups")
     return ScoresFile(
         outputs=arrays[kind],

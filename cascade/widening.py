@@ -58,8 +58,9 @@ def _between_ranks(ranked: Array, lower: float, upper: float) -> Window:
     if begin >= end:
         return NOTHING
     padded = np.concatenate(([-np.inf], ranked, [np.inf]))
-    edges = midway(padded[[begin + 1, end + 1]], padded[[begin, end]])
-    return Window(float(edges[0]), float(edges[1]))
+    lo = midway(padded[begin + 1], padded[begin])
+    hi = -midway(-padded[end], -padded[end + 1])  # inclusive too, so it leans to the scores inside
+    return Window(float(lo), float(hi))
 
 
 def widest_within(

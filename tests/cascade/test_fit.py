@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from cascade.budget import parse_budget
+from cascade.calibration import fit_calibrator
 from cascade.errors import FitError, PolicyError
 from cascade.evaluate import evaluate
 from cascade.fit import FitSettings, fit, halves
-from cascade.metrics import brier, cost_macs
+from cascade.metrics import brier, cost_macs, risk_coverage
 from cascade.objective import parse_objective
 from cascade.policy import Policy
 from cascade.replay import replay
@@ -178,3 +179,68 @@ def test_evaluate_reports_shares_of_all_rows() -> None:
     assert figures["cost"] == 6.0
     assert figures["coverage"] == 1.0
     assert figures["risk"] == pytest.approx(1 - figures["accuracy"])
+
+
+def test_thresholds_hold_between_adjacent_doubles() -> None:
+    """MSPs saturate just below 1, where two scores may have no number between them."""
+    score = np.array([1.0, 1.0 - 2.0**-53, 1.0 - 2.0**-52, 0.5])
+    curve = risk_coverage(score, np.ones(4, bool))
+    for accepted, threshold in enumerate(curve.thresholds, start=1):
+        assert (score >= threshold).sum() == accepted
+    for width, inside in ((0.5, 2), (0.25, 1), (0.75, 3)):
+        assert window_below(score, 0.0, width).contains(score).sum() == inside
+
+
+def test_a_threshold_forwards_what_its_fit_counted() -> None:
+    """Two thirds of the rows tie at stage 2; a strict threshold must take the plateau in or leave it."""
+    scores = outputs(3000)
+    tied = scores.outputs.copy()
+    tied[1, ::3] = 0.0
+    tied[0, ::3] = 0.0
+    plateau = ScoresFile(
+        outputs=tied, kind="logits", labels=scores.labels, names=scores.names, macs=(1.0, 1.0, 1.0)
+    )
+    choosing, _ = halves(plateau, 0)
+    for kind in ("window", "threshold"):
+        policy = fit(plateau, STAGES, FitSettings(kind=kind, budget="1.8x"))
+        spent = cost_macs(replay(policy, STAGES, choosing).exit_stage, plateau.macs)
+        assert 1.3 < spent <= 1.8
+
+
+def test_calibrators_bear_equal_scores() -> None:
+    rng = np.random.default_rng(0)
+    for value in rng.random(100):
+        calibrator = fit_calibrator(np.full(500, value), rng.random(500) < 0.7)
+        assert calibrator is not None
+        assert calibrator(np.array([value]))[0] == pytest.approx(0.7, abs=0.08)
+
+
+def test_acceptance_is_set_on_rows_that_chose_nothing() -> None:
+    """With the labels of the accepting half spoilt, the windows stay and nothing is accepted any more."""
+    scores = outputs(2000)
+    first = fit(scores, STAGES, FitSettings(budget="2x"))
+    _, accepting = halves(scores, 0)
+    rows = np.flatnonzero((scores.outputs[0][:, None] == accepting.outputs[0][None]).all(axis=2).any(axis=1))
+    labels = scores.labels.copy()
+    labels[rows] = (labels[rows] + 1) % 5
+    spoilt = ScoresFile(
+        outputs=scores.outputs, kind="logits", labels=labels, names=scores.names, macs=scores.macs
+    )
+    second = fit(spoilt, STAGES, FitSettings(budget="2x"))
+    assert second.windows == first.windows
+    assert second.calibrators == first.calibrators
+    assert second.accept_above[0] > first.accept_above[0]
+
+
+def test_a_group_too_large_to_halve_is_refused() -> None:
+    scores = outputs(200)
+    lumped = ScoresFile(
+        outputs=scores.outputs,
+        kind="logits",
+        labels=scores.labels,
+        names=scores.names,
+        macs=scores.macs,
+        groups=np.r_[np.zeros(195, int), np.arange(1, 6)],
+    )
+    with pytest.raises(FitError, match="cannot be divided into two halves"):
+        fit(lumped, STAGES, FitSettings())

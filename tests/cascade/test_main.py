@@ -70,7 +70,8 @@ def test_fit_into_a_cascade_makes_its_next_version(repository: Repository) -> No
     assert main(arguments) == 0
     cascade = read_cascade(repository.file)
     assert (cascade.version, cascade.default_policy, "rich" in cascade.policies) == (2, "window", True)
-    assert main([*arguments, "--default"]) == 0
+    assert main(arguments) == 2
+    assert main([*arguments, "--default", "--overwrite"]) == 0
     assert read_cascade(repository.file).default_policy == "rich"
 
 
@@ -94,7 +95,7 @@ def test_policies_of_a_cascade_are_evaluated_by_name(
         (["fit", "{scores}", "--into", "{out}"], "--into needs --name"),
         (["fit", "{scores}", "--into", "{out}", "--name", "x"], "no such file"),
         (["evaluate", "{scores}", "--policy", "{out}"], "no such file"),
-        (["fit", "{scores}", "--out", "{out}/no/folder"], "No such file or directory"),
+        (["fit", "{scores}", "--out", "{out}/no/folder"], "no such folder"),
     ],
 )
 def test_bad_input_is_one_clear_line(
@@ -107,6 +108,38 @@ def test_bad_input_is_one_clear_line(
     assert error.count("\n") == 1
     assert message in error
     assert not out.exists()
+
+
+def test_nothing_is_replaced_unasked(
+    scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "policy.json"
+    out.write_text("mine")
+    assert main(["fit", str(scores), "--out", str(out)]) == 2
+    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert main(["fit", str(scores), "--out", str(out), "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sha256": np.array(["0", "1", "2"])}, "the scores are not those of 'digits''s 'digits-0'"),
+        ({"macs": np.array([1.0, 1.0, 1.0])}, "'digits-0' costs 640 MACs, in the scores 1"),
+        ({"names": np.array(["a", "b", "c"])}, "no outputs of member 'digits-0'"),
+    ],
+)
+def test_a_cascade_takes_no_policy_fitted_on_other_members(
+    change: dict[str, np.ndarray], message: str, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fresh = repository.path / "fresh.npz"
+    with np.load(fresh) as archive:
+        arrays = dict(archive)
+    np.savez(fresh, **(arrays | change))
+    before = repository.file.read_bytes()
+    assert main(["fit", str(fresh), "--into", str(repository.file), "--name", "x"]) == 2
+    assert message in capsys.readouterr().err
+    assert repository.file.read_bytes() == before
 
 
 def test_foreign_members_are_refused(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,3 +150,10 @@ def test_rows_do_not_depend_on_their_neighbours() -> None:
 def test_a_policy_checks_itself(fields: dict[str, object], message: str) -> None:
     with pytest.raises(PolicyError, match=message):
         Policy(num_stages=2, **fields)  # type: ignore[arg-type]
+
+
+def test_a_cut_row_without_a_threshold_of_its_own_is_not_accepted() -> None:
+    policy = Policy(kind="full", num_stages=2, accept_above=(0.5, 0.5))
+    assert not conclude(policy, 0, [binary(0.99)], PROBABILITIES[:1], max_stages=1).accepted.any()
+    free = Policy(kind="full", num_stages=2)
+    assert conclude(free, 0, [binary(0.99)], PROBABILITIES[:1], max_stages=1).accepted.all()

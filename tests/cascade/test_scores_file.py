@@ -58,6 +58,10 @@ def spoiled(row: int, value: float) -> np.ndarray:
 BAD = [
     ({"labels": None}, "arrays are missing: labels"),
     ({"probabilities": None}, "neither logits nor probabilities"),
+    ({"format_version": np.array([1, 1])}, "format_version .* is unknown"),
+    ({"format_version": np.array("one")}, "format_version one is unknown"),
+    ({"labels": np.zeros((ROWS, 1), int)}, r"labels must have one dimension, got shape \(6, 1\)"),
+    ({"names": np.array([["a", "b"]])}, "names must have one dimension"),
     ({"format_version": np.int64(7)}, "format_version 7 is unknown; this reads 1"),
     ({"probabilities": spoiled(3, np.nan)}, r"probabilities are not finite in 1 rows \(3\)"),
     ({"probabilities": spoiled(2, 0.5)}, r"do not sum to 1 in 1 rows \(2\)"),
@@ -88,6 +92,13 @@ def test_what_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "s.npz"
     file.write_bytes(content)
     with pytest.raises(FormatError, match=r"s\.npz: not a scores file"):
+        read_scores(file)
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "s.npy"
+    np.save(file, np.zeros(3))
+    with pytest.raises(FormatError, match="a single array, not an archive of several"):
         read_scores(file)
 
 
