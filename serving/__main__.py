@@ -3,11 +3,15 @@
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
+
+# gRPC's C++ core writes lines of its own beside our errors. Read when it is first imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from serving.config import Limits, SchedulerConfig, ServerConfig
 from serving.errors import ServingError
@@ -54,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         "--max-request-rows", type=int, default=limits.max_request_rows, help="rows in a request"
     )
     parser.add_argument(
+        "--max-json-bytes", type=int, default=limits.max_json_bytes, help="bytes of JSON in a request"
+    )
+    parser.add_argument(
         "--max-body-bytes", type=int, default=limits.max_body_bytes, help="bytes in a request"
     )
     parser.add_argument("--grace", type=float, default=30.0, help="seconds to answer what is under way")
@@ -73,7 +80,11 @@ def _config(options: argparse.Namespace) -> ServerConfig:
             max_batch_rows=options.max_batch_rows,
             max_wait_s=options.max_wait_ms / 1000,
         ),
-        limits=Limits(max_body_bytes=options.max_body_bytes, max_request_rows=options.max_request_rows),
+        limits=Limits(
+            max_json_bytes=options.max_json_bytes,
+            max_body_bytes=options.max_body_bytes,
+            max_request_rows=options.max_request_rows,
+        ),
     )
 
 

@@ -1,5 +1,7 @@
 """From a decoded request to a job: everything that can be wrong with it is said here."""
 
+import numpy as np
+
 from cascade.cascade_file import TensorSpec
 from serving.config import Limits
 from serving.errors import InvalidRequest, TooLarge, Unsupported
@@ -67,8 +69,6 @@ def _check_inputs(request: InferRequest, served: ServedCascade, limits: Limits) 
     if len(counts) > 1:
         raise InvalidRequest(f"inputs have different numbers of rows: {sorted(counts)}")
     rows = counts.pop()
-    if rows == 0:
-        raise InvalidRequest("a request needs at least one row")
     if rows > limits.max_request_rows:
         raise TooLarge(f"{rows} rows; a request may have at most {limits.max_request_rows}")
 
@@ -82,5 +82,6 @@ def _check_input(spec: TensorSpec, request: InferRequest) -> None:
     )
     if not fits:
         raise InvalidRequest(f"input {spec.name!r} has shape {list(spec.shape)}; got {list(shape)}")
-    if 0 in shape[1:]:
-        raise InvalidRequest(f"input {spec.name!r}: shape {list(shape)} holds no elements")
+    array = request.inputs[spec.name]
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InvalidRequest(f"input {spec.name!r} holds values that are not finite")

@@ -1,6 +1,7 @@
 """Settings, one frozen dataclass a component. Each checks itself and names field and value."""
 
 import ipaddress
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +16,19 @@ def _require(condition: bool, name: str, value: object, expected: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a request may ask for, checked before memory is taken."""
+    """What a request may ask for, checked before memory is taken.
+
+    JSON (and gRPC's typed contents) is bounded more tightly than raw tensors: while it is parsed, everybody
+    waits.
+    """
 
     max_body_bytes: int = 64 * 2**20
+    max_json_bytes: int = 8 * 2**20
     max_request_rows: int = 4096
 
     def __post_init__(self) -> None:
         _require(self.max_body_bytes > 0, "max_body_bytes", self.max_body_bytes, "positive")
+        _require(self.max_json_bytes > 0, "max_json_bytes", self.max_json_bytes, "positive")
         _require(self.max_request_rows > 0, "max_request_rows", self.max_request_rows, "positive")
 
 
@@ -33,7 +40,7 @@ class SchedulerConfig:
     parallel operators. `max_wait_s` is how long a partial batch may be passed over for full ones.
     """
 
-    num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    num_workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     max_batch_rows: int = 32
     max_wait_s: float = 0.025
 
@@ -59,7 +66,9 @@ class ServerConfig:
     def __post_init__(self) -> None:
         for name in ("http_port", "grpc_port"):
             _require(0 <= getattr(self, name) <= 65535, name, getattr(self, name), "a port, 0 to 65535")
-        _require(self.grace_s >= 0, "grace_s", self.grace_s, "0 or more")
+        _require(0 <= self.grace_s < math.inf, "grace_s", self.grace_s, "0 or more, and finite")
+        same = self.http_port == self.grpc_port != 0
+        _require(not same, "grpc_port", self.grpc_port, "another than the HTTP port")
         if not self.allow_remote:
             _require(_is_loopback(self.host), "host", self.host, "a loopback address, or say --allow-remote")
 

@@ -43,19 +43,22 @@ def tensor_from_bytes(
         raise InvalidRequest(
             f"input {name!r}: {len(data)} bytes of data, {expected} expected for {datatype} {list(shape)}"
         )
-    return np.frombuffer(data, dtype).reshape(shape)
+    array = np.frombuffer(data, dtype)
+    if datatype == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
+        raise InvalidRequest(f"input {name!r}: a BOOL is a byte of 0 or 1")
+    return array.reshape(shape)
 
 
 def _byte_strings(name: str, shape: tuple[int, ...], data: memoryview | bytes) -> NDArray[np.generic]:
-    """Strings, each behind its length as an unsigned 32-bit integer."""
-    strings: list[bytes] = []
+    """Strings, each behind its length as an unsigned 32-bit integer; as `str`, which ONNX Runtime wants."""
+    strings: list[str] = []
     offset, expected = 0, elements(shape)
     while offset + 4 <= len(data) and len(strings) < expected:
         (length,) = struct.unpack_from("<I", data, offset)
         offset += 4
         if offset + length > len(data):
             break
-        strings.append(bytes(data[offset : offset + length]))
+        strings.append(_text(name, bytes(data[offset : offset + length])))
         offset += length
     if len(strings) != expected or offset != len(data):
         raise InvalidRequest(
@@ -64,6 +67,13 @@ def _byte_strings(name: str, shape: tuple[int, ...], data: memoryview | bytes) -
     array = np.empty(expected, np.object_)
     array[:] = strings
     return array.reshape(shape)
+
+
+def _text(name: str, string: bytes) -> str:
+    try:
+        return string.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"input {name!r}: a string is not UTF-8") from None
 
 
 def byte_strings_to_bytes(strings: list[bytes]) -> bytes:

@@ -5,6 +5,8 @@ batch, and hands the outcome over with one wake-up of the loop.
 """
 
 import asyncio
+import logging
+import math
 import queue
 import threading
 import time
@@ -20,14 +22,17 @@ from serving.registry import Registry
 from serving.scheduler import Scheduler
 from serving.statistics import Statistics
 
+log = logging.getLogger("exitgate")
+LOG_EVERY_S = 1.0
+JOIN_S = 1.0
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch; `gated` is None where the member failed."""
+    """What became of a batch, and how long running and gating it took."""
 
     batch: Batch
-    gated: Gated | None
-    error: Exception | None
+    gated: Gated
     started_s: float
     compute_s: float
 
@@ -49,6 +54,7 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._admitted = 0
+        self._logged_s = -math.inf
 
     @property
     def queued_rows(self) -> int:
@@ -108,28 +114,44 @@ class Engine:
         """A worker thread's life."""
         while (batch := self._batches.get()) is not None:
             outcome = self._run(batch)
-            self._loop.call_soon_threadsafe(self._settle, outcome)
+            try:
+                self._loop.call_soon_threadsafe(self._settle, outcome)
+            except RuntimeError:  # the loop is closed: nobody waits for this batch any more
+                return
 
     def _run(self, batch: Batch) -> Outcome:
         started_s = time.monotonic()
         try:
+            gated = self._through(batch)
+        except Exception as error:  # a bug, and still the requests of the batch must be told
+            log.exception("a batch for %s failed", batch.member)
+            text = f"internal error in a batch for member {batch.member!r}: {type(error).__name__}"
+            gated = Gated(failed=[(work.job, MemberFailed(text)) for work in batch.works])
+        return Outcome(batch, gated, started_s, time.monotonic() - started_s)
+
+    def _through(self, batch: Batch) -> Gated:
+        """Run and gate. Where a mixed batch fails, each request's rows are tried alone, so that one whose
+        content the member cannot bear harms no neighbour."""
+        try:
             outputs = self.registry.members[batch.member].run(gather(batch))
-            compute_s = time.monotonic() - started_s
-            return Outcome(batch, self._gate.pass_through(batch, outputs), None, started_s, compute_s)
-        except Exception as error:  # whatever it was, the requests of the batch must be told
-            return Outcome(batch, None, error, started_s, time.monotonic() - started_s)
+        except MemberFailed as error:
+            if len(batch.works) == 1:
+                return Gated(failed=[(batch.works[0].job, error)])
+            gated = Gated()
+            for work in batch.works:
+                gated.add(self._through(Batch(batch.member, [work], batch.formed_s)))
+            return gated
+        return self._gate.pass_through(batch, outputs)
 
     def _settle(self, outcome: Outcome) -> None:
         """Back on the loop: free the worker, send rows on, answer the jobs that are through."""
         self._scheduler.finish(outcome.batch)
-        if outcome.gated is None:
-            self._fail(outcome)
-        else:
-            self._advance(outcome, outcome.gated)
+        self.statistics.batch_done(outcome.batch, outcome.started_s, outcome.compute_s)
+        self._fail(outcome)
+        self._advance(outcome.gated)
         self._dispatch()
 
-    def _advance(self, outcome: Outcome, gated: Gated) -> None:
-        self.statistics.batch_done(outcome.batch, outcome.started_s, outcome.compute_s)
+    def _advance(self, gated: Gated) -> None:
         self._scheduler.forward(gated.forwarded, time.monotonic())
         for exits in gated.exits:
             self.statistics.rows_left(exits)
@@ -139,13 +161,21 @@ class Engine:
                 job.done.set_result(None)
 
     def _fail(self, outcome: Outcome) -> None:
+        if not outcome.gated.failed:
+            return
         self.statistics.batch_failed(outcome.batch, outcome.compute_s)
-        error = outcome.error
-        if not isinstance(error, RequestError):
-            error = MemberFailed(f"member {outcome.batch.member!r} failed: {type(error).__name__}")
-        for job in {work.job for work in outcome.batch.works}:
+        if outcome.started_s - self._logged_s >= LOG_EVERY_S:
+            self._logged_s = outcome.started_s
+            log.error("%s (%d requests)", outcome.gated.failed[0][1], len(outcome.gated.failed))
+        for job, error in outcome.gated.failed:
             if job.done is not None and not job.done.done():
                 job.done.set_exception(error)
+
+    def abandon(self) -> None:
+        """Tell every request under way that it gets no answer."""
+        for job in list(self._active):
+            if job.done is not None and not job.done.done():
+                job.done.set_exception(Unavailable("the server stopped before the answer was there"))
 
     async def drain(self) -> None:
         """Take no new requests, and wait until those under way have their answers."""
@@ -153,9 +183,9 @@ class Engine:
         await self._idle.wait()
 
     def stop(self) -> None:
-        """End the workers; a batch that is running is let finish."""
+        """End the workers. One that hangs in its member is left behind; its thread is a daemon's."""
         self.is_accepting = False
         for _ in self._workers:
             self._batches.put(None)
         for worker in self._workers:
-            worker.join()
+            worker.join(timeout=JOIN_S)

@@ -33,10 +33,16 @@ class StartupError(ServingError):
     """The server cannot start as asked: repository, members, ports."""
 
 
+MAX_TEXT = 500
+
+
 class RequestError(ServingError):
-    """A request cannot be answered."""
+    """A request cannot be answered. Its text may quote the client, so it is bounded."""
 
     fault = Fault.INTERNAL
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "...")
 
 
 class InvalidRequest(RequestError):

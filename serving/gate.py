@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.policy import Conclusion, conclude
+from serving.errors import MemberFailed, RequestError
 from serving.jobs import Batch, Job, Rows, Work
 
 
@@ -32,6 +33,12 @@ class Gated:
 
     forwarded: list[Work] = field(default_factory=list)
     exits: list[Exits] = field(default_factory=list)
+    failed: list[tuple[Job, RequestError]] = field(default_factory=list)
+
+    def add(self, other: "Gated") -> None:
+        self.forwarded += other.forwarded
+        self.exits += other.exits
+        self.failed += other.failed
 
 
 def gather(batch: Batch) -> dict[str, NDArray[np.generic]]:
@@ -55,7 +62,7 @@ class Gate:
         """Keep a member's `(rows, classes)` outputs, then gate the rows whose stage is complete."""
         gated = Gated()
         groups: dict[tuple[int, int, int, int | None], list[Work]] = {}
-        for work in self._complete(batch, outputs):
+        for work in self._complete(batch, outputs, gated):
             job = work.job
             key = (id(job.served), id(job.policy), work.stage, job.max_stages)
             groups.setdefault(key, []).append(work)
@@ -63,11 +70,17 @@ class Gate:
             _conclude_group(works, gated)
         return gated
 
-    def _complete(self, batch: Batch, outputs: NDArray[np.floating]) -> list[Work]:
+    def _complete(self, batch: Batch, outputs: NDArray[np.floating], gated: Gated) -> list[Work]:
         complete, start = [], 0
+        is_finite = bool(np.isfinite(outputs).all())
         for work in batch.works:
-            self._keep(work, outputs[start : start + len(work.rows)])
+            part = outputs[start : start + len(work.rows)]
             start += len(work.rows)
+            if not is_finite and not np.isfinite(part).all():
+                text = f"member {batch.member!r} gave numbers that are not finite"
+                gated.failed.append((work.job, MemberFailed(text)))
+                continue
+            self._keep(work, part)
             size = len(work.job.served.stage_slots[work.stage])
             rows = work.rows if size == 1 else self._arrive(work, size)
             if len(rows):

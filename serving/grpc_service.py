@@ -1,5 +1,6 @@
 """GRPCInferenceService: the protocol over gRPC."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from serving.answers import respond
 from serving.engine import Engine
-from serving.errors import Fault, RequestError, StartupError
+from serving.errors import Fault, RequestError, StartupError, TooLarge
 from serving.grpc_codec import decode, encode
 from serving.metadata import model_config, model_metadata, model_statistics, server_metadata
 
@@ -24,6 +25,7 @@ CODES = {
     Fault.INTERNAL: grpc.StatusCode.INTERNAL,
 }
 Context: TypeAlias = Any
+log = logging.getLogger("exitgate")
 
 
 @asynccontextmanager
@@ -33,10 +35,13 @@ async def _translated(context: Context) -> AsyncIterator[None]:
         yield
     except RequestError as error:
         await context.abort(CODES[error.fault], str(error))
+    except Exception as error:  # a bug: the client gets a proper status all the same
+        log.exception("a request failed")
+        await context.abort(grpc.StatusCode.INTERNAL, f"internal error: {type(error).__name__}")
 
 
 class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """The methods' names are the protocol's. What is not overridden here answers UNIMPLEMENTED."""
+    """The methods' names are the protocol's. Those that are missing here are refused, see below."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -73,11 +78,27 @@ class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: 
             counters = model_statistics(self._engine.registry, self._engine.statistics, request.name)
             return ParseDict(counters, pb.ModelStatisticsResponse())
 
+    def _check_size(self, request: Any) -> None:
+        typed_bytes = request.ByteSize() - sum(map(len, request.raw_input_contents))
+        if typed_bytes > self._engine.limits.max_json_bytes:
+            limit = self._engine.limits.max_json_bytes
+            raise TooLarge(f"more than {limit} bytes beside raw contents; use raw_input_contents")
+
     async def ModelInfer(self, request: Any, context: Context) -> Any:  # noqa: N802
         async with _translated(context):
+            self._check_size(request)
             decoded = decode(request)
             job = await self._engine.infer(decoded)
             return encode(respond(decoded, job))
+
+
+async def _refuse(self: InferenceService, request: Any, context: Context) -> None:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method is not supported by this server")
+
+
+for _method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name:
+    if _method not in vars(InferenceService):
+        setattr(InferenceService, _method, _refuse)
 
 
 async def start_grpc(engine: Engine, host: str, port: int) -> tuple[grpc.aio.Server, int]:

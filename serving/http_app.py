@@ -15,7 +15,8 @@ from serving.prometheus import metrics_registry
 
 
 def make_app(engine: Engine) -> FastAPI:
-    """No documentation pages: theirs load scripts from elsewhere. `/openapi.json` is there."""
+    """Every handler runs on the event loop, where the counters live. There are no documentation pages, since
+    theirs load scripts from elsewhere; `/openapi.json` is there."""
     app = FastAPI(title="Exitgate", docs_url=None, redoc_url=None)
     _add_error_handlers(app)
     _add_health(app, engine)
@@ -28,28 +29,28 @@ def _add_error_handlers(app: FastAPI) -> None:
     """Clients of the protocol expect `{"error": ...}`, never the framework's own form."""
 
     @app.exception_handler(RequestError)
-    def answer_request_error(_: Request, error: RequestError) -> Response:
+    async def answer_request_error(_: Request, error: RequestError) -> Response:
         return JSONResponse({"error": str(error)}, STATUS[error.fault])
 
     @app.exception_handler(HTTPException)
-    def answer_http_error(request: Request, error: HTTPException) -> Response:
+    async def answer_http_error(request: Request, error: HTTPException) -> Response:
         text = f"{error.detail}: {request.method} {request.url.path[:200]}"
         return JSONResponse({"error": text}, error.status_code)
 
 
 def _add_health(app: FastAPI, engine: Engine) -> None:
     @app.get("/v2/health/live")
-    def live() -> dict[str, bool]:
+    async def live() -> dict[str, bool]:
         return {"live": True}
 
     @app.get("/v2/health/ready")
-    def ready(response: Response) -> dict[str, bool]:
+    async def ready(response: Response) -> dict[str, bool]:
         response.status_code = 200 if engine.is_accepting else 503
         return {"ready": engine.is_accepting}
 
     @app.get("/v2/models/{model}/ready")
     @app.get("/v2/models/{model}/versions/{version}/ready")
-    def model_ready(model: str, response: Response, version: str = "") -> dict[str, Any]:
+    async def model_ready(model: str, response: Response, version: str = "") -> dict[str, Any]:
         served = engine.registry.cascade(model, version)
         response.status_code = 200 if engine.is_accepting else 503
         return {"name": served.name, "ready": engine.is_accepting}
@@ -57,27 +58,27 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
 
 def _add_models(app: FastAPI, engine: Engine) -> None:
     @app.get("/v2")
-    def server() -> dict[str, Any]:
+    async def server() -> dict[str, Any]:
         return server_metadata()
 
     @app.get("/v2/models/stats")
-    def all_statistics() -> dict[str, Any]:
+    async def all_statistics() -> dict[str, Any]:
         return model_statistics(engine.registry, engine.statistics)
 
     @app.get("/v2/models/{model}/stats")
     @app.get("/v2/models/{model}/versions/{version}/stats")
-    def statistics(model: str, version: str = "") -> dict[str, Any]:
+    async def statistics(model: str, version: str = "") -> dict[str, Any]:
         engine.registry.cascade(model, version)
         return model_statistics(engine.registry, engine.statistics, model)
 
     @app.get("/v2/models/{model}/config")
     @app.get("/v2/models/{model}/versions/{version}/config")
-    def config(model: str, version: str = "") -> dict[str, Any]:
+    async def config(model: str, version: str = "") -> dict[str, Any]:
         return model_config(engine.registry.cascade(model, version), engine.limits.max_request_rows)
 
     @app.get("/v2/models/{model}")
     @app.get("/v2/models/{model}/versions/{version}")
-    def metadata(model: str, version: str = "") -> dict[str, Any]:
+    async def metadata(model: str, version: str = "") -> dict[str, Any]:
         return model_metadata(engine.registry.cascade(model, version))
 
 
@@ -85,5 +86,5 @@ def _add_metrics(app: FastAPI, engine: Engine) -> None:
     registry = metrics_registry(engine)
 
     @app.get("/metrics")
-    def metrics() -> Response:
+    async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

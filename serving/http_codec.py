@@ -112,11 +112,11 @@ def _header(entry: Mapping[str, Any]) -> tuple[str, str, tuple[int, ...]]:
 
 
 def checked_shape(name: str, shape: Any) -> tuple[int, ...]:
-    """A shape of whole numbers from 0, each within 32 bits."""
+    """A shape of whole numbers from 1, each within 32 bits."""
     if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not shape:
         raise InvalidRequest(f"input {name!r}: shape must be a list of 1 to {MAX_DIMENSIONS} numbers")
     for extent in shape:
-        if isinstance(extent, bool) or not isinstance(extent, int) or not 0 <= extent <= MAX_EXTENT:
+        if isinstance(extent, bool) or not isinstance(extent, int) or not 1 <= extent <= MAX_EXTENT:
             raise InvalidRequest(f"input {name!r}: shape holds {str(extent)[:40]}, which is no valid extent")
     return tuple(shape)
 

@@ -5,6 +5,7 @@ there than the inference; all else goes to the application behind it.
 """
 
 import asyncio
+import logging
 from typing import Any
 
 import orjson
@@ -13,8 +14,7 @@ from serving.answers import respond
 from serving.asgi import App, Receive, Scope, Send, header
 from serving.engine import Engine
 from serving.errors import Fault, InvalidRequest, NotFound, RequestError, TooLarge, Unsupported
-from serving.http_codec import Encoding, decode, encode
-from serving.messages import InferRequest
+from serving.http_codec import decode, encode
 
 STATUS = {
     Fault.INVALID: 400,
@@ -24,7 +24,7 @@ STATUS = {
     Fault.UNAVAILABLE: 503,
     Fault.INTERNAL: 500,
 }
-PARSE_OFF_LOOP_BYTES = 256 * 1024
+log = logging.getLogger("exitgate")
 JSON_TYPE = (b"content-type", b"application/json")
 BINARY_TYPE = (b"content-type", b"application/octet-stream")
 LENGTH_HEADER = b"inference-header-content-length"
@@ -36,7 +36,7 @@ class InferenceRoute:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/infer"):
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["raw_path"].endswith(b"/infer"):
             await self._answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -47,18 +47,30 @@ class InferenceRoute:
         except RequestError as error:
             await send_json(send, STATUS[error.fault], {"error": str(error)})
             return
+        except asyncio.CancelledError:  # the grace period is over, and this task ends here
+            await send_json(send, 503, {"error": "the server stopped before the answer was there"})
+            return
+        except Exception as error:  # a bug: the client gets the protocol's form all the same
+            log.exception("a request failed")
+            await send_json(send, 500, {"error": f"internal error: {type(error).__name__}"})
+            return
         if json_length is None:
             await _send(send, 200, [JSON_TYPE], body)
         else:
             await _send(send, 200, [BINARY_TYPE, (LENGTH_HEADER, str(json_length).encode())], body)
 
     async def _infer(self, scope: Scope, receive: Receive) -> tuple[bytes, int | None]:
-        model, version = _target(scope["path"])
+        model, version = _target(scope["raw_path"].decode("ascii"))
         self._engine.registry.cascade(model, version)
         if header(scope, b"content-encoding") not in (None, b"identity"):
             raise Unsupported("compressed requests are not supported by this server")
         body = await self._body(scope, receive)
-        request, encoding = await _decode(model, version, body, _json_length(scope))
+        json_length = _json_length(scope)
+        if (len(body) if json_length is None else json_length) > self._engine.limits.max_json_bytes:
+            raise TooLarge(
+                f"more than {self._engine.limits.max_json_bytes} bytes of JSON; send binary tensors"
+            )
+        request, encoding = decode(model, version, body, json_length)
         job = await self._engine.infer(request)
         return encode(respond(request, job), encoding)
 
@@ -101,15 +113,6 @@ def _json_length(scope: Scope) -> int | None:
     if not value.isdigit() or len(value) > 12:
         raise InvalidRequest(f"Inference-Header-Content-Length {value[:40].decode('latin-1')!r} is no length")
     return int(value)
-
-
-async def _decode(
-    model: str, version: str, body: memoryview, json_length: int | None
-) -> tuple[InferRequest, Encoding]:
-    """Large JSON is parsed on a thread, so that it holds up nobody else."""
-    if (len(body) if json_length is None else json_length) > PARSE_OFF_LOOP_BYTES:
-        return await asyncio.to_thread(decode, model, version, body, json_length)
-    return decode(model, version, body, json_length)
 
 
 async def send_json(send: Send, status: int, document: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Tensors in JSON: nested or flat lists, row-major."""
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,49 +21,43 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 def tensor_from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> NDArray[np.generic]:
-    """An array of exactly `shape`; InvalidRequest where the data is anything else."""
+    """An array of exactly `shape`; InvalidRequest where the data is anything else.
+
+    Nothing is handed to NumPy before its number and kind are known: an array of mixed lists takes memory by
+    its longest string.
+    """
     if not isinstance(data, list):
         raise InvalidRequest(f"input {name!r}: data must be a list")
-    array = _strings(name, data) if datatype == "BYTES" else _numbers(name, datatype, data)
-    if array.shape != shape and array.ndim != 1:
-        raise InvalidRequest(f"input {name!r}: data has shape {list(array.shape)}, not {list(shape)}")
-    if array.size != elements(shape):
-        raise InvalidRequest(f"input {name!r}: {array.size} elements of data, {elements(shape)} expected")
-    return array.reshape(shape)
-
-
-def _numbers(name: str, datatype: str, data: list[Any]) -> NDArray[np.generic]:
-    try:
-        array = np.array(data)
-    except (ValueError, OverflowError):
-        raise InvalidRequest(f"input {name!r}: data is ragged or not of one kind") from None
-    if array.size == 0:
-        return array.astype(DTYPES[datatype])
-    if not _belongs(array, datatype):
+    flat = _flattened(name, shape, data)
+    if not _belong(flat, datatype):
         raise InvalidRequest(f"input {name!r}: data does not hold values of {datatype}")
-    return array.astype(DTYPES[datatype])
+    if datatype == "BYTES":
+        array = np.empty(len(flat), np.object_)
+        array[:] = flat
+        return array.reshape(shape)
+    return np.array(flat, DTYPES[datatype]).reshape(shape)
 
 
-def _belongs(array: NDArray[Any], datatype: str) -> bool:
+def _flattened(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
+    """The elements in row-major order, of a flat list or one nested just as `shape` says."""
+    if not any(isinstance(item, list) for item in data):
+        if len(data) != elements(shape):
+            raise InvalidRequest(f"input {name!r}: {len(data)} elements of data, {elements(shape)} expected")
+        return data
+    level = [data]
+    for extent in shape:
+        if not all(isinstance(part, list) and len(part) == extent for part in level):
+            raise InvalidRequest(f"input {name!r}: data is ragged or not of shape {list(shape)}")
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _belong(flat: list[Any], datatype: str) -> bool:
     """Whether every element is a value of the datatype; nothing is rounded or wrapped."""
-    if datatype == "BOOL":
-        return array.dtype.kind == "b"
+    kinds = set(map(type, flat))
+    if datatype in ("BYTES", "BOOL"):
+        return kinds <= {str if datatype == "BYTES" else bool}
+    if not kinds <= ({int} if datatype in INTEGERS else {int, float}):
+        return False
     lowest, highest = RANGES[datatype]
-    kinds = "iu" if datatype in INTEGERS else "iuf"
-    return array.dtype.kind in kinds and lowest <= array.min() and array.max() <= highest
-
-
-def _strings(name: str, data: list[Any]) -> NDArray[np.generic]:
-    array = np.array(data, dtype=np.object_) if _is_regular(data) else None
-    if array is None or not all(isinstance(item, str) for item in array.flat):
-        raise InvalidRequest(f"input {name!r}: data does not hold strings in a regular shape")
-    encoded = np.empty(array.size, np.object_)
-    encoded[:] = [str(item).encode() for item in array.flat]
-    return encoded.reshape(array.shape)
-
-
-def _is_regular(data: list[Any]) -> bool:
-    """NumPy makes an array of lists out of ragged objects instead of refusing them."""
-    lengths = {len(item) if isinstance(item, list) else -1 for item in data}
-    nested = [item for item in data if isinstance(item, list)]
-    return len(lengths) <= 1 and all(_is_regular(item) for item in nested)
+    return all(lowest <= value <= highest for value in flat)

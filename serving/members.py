@@ -36,7 +36,8 @@ class Member(Protocol):
         """Name and version, unique in a server."""
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.floating]:
-        """Outputs for inputs by the cascade's names; MemberFailed where it can't."""
+        """Outputs for inputs by the cascade's names, not checked for being finite; MemberFailed where it
+        can't."""
 
 
 class OnnxMember:
@@ -59,9 +60,22 @@ class OnnxMember:
         rows = len(next(iter(feeds.values())))
         if output.shape != (rows, self._num_classes):
             raise MemberFailed(f"member {self.spec.name!r} gave shape {output.shape} for {rows} rows")
-        if not np.isfinite(output).all():
-            raise MemberFailed(f"member {self.spec.name!r} gave numbers that are not finite")
         return np.asarray(output)
+
+
+def check_shared(first: tuple[MemberSpec, Cascade], second: tuple[MemberSpec, Cascade]) -> None:
+    """Cascades that share a member must say the same of it, since its batches mix their rows."""
+    (spec, cascade), (other_spec, other) = first, second
+    if _described(spec, cascade) != _described(other_spec, other):
+        raise StartupError(
+            f"{cascade.name!r} and {other.name!r} share member {spec.name!r} version {spec.version}, "
+            "and describe it differently"
+        )
+
+
+def _described(spec: MemberSpec, cascade: Cascade) -> tuple[object, ...]:
+    datatypes = {tensor.name: tensor.datatype for tensor in cascade.inputs}
+    return spec.sha256, spec.output, spec.output_kind, dict(spec.inputs), datatypes, len(cascade.classes)
 
 
 def member_key(spec: MemberSpec) -> str:

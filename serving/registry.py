@@ -6,11 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 from cascade.cascade_file import SUFFIX, Cascade, read_cascade
+from cascade.cascade_file import Member as MemberSpec
 from cascade.errors import CascadeError
 from cascade.policy import Policy
 from cascade.scores import OutputKind
-from serving.errors import NotFound, StartupError
-from serving.members import Member, load_member, member_key, warm_up
+from serving.errors import MemberFailed, NotFound, StartupError
+from serving.members import Member, check_shared, load_member, member_key, warm_up
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class ServedCascade:
         return len(self.cascade.classes)
 
     def policy(self, name: str | None) -> tuple[str, Policy]:
-        chosen = name or self.cascade.default_policy
+        chosen = self.cascade.default_policy if name is None else name
         if chosen not in self.cascade.policies:
             known = ", ".join(self.cascade.policies)
             raise NotFound(f"model {self.name!r} has no policy {chosen[:80]!r}; there are: {known}")
@@ -86,11 +87,15 @@ def load_registry(repository: Path, max_batch_rows: int) -> Registry:
         raise StartupError(f"{repository}: holds no *{SUFFIX}; `python -m export` makes one")
     cascades: dict[str, ServedCascade] = {}
     members: dict[str, Member] = {}
+    first_user: dict[str, tuple[MemberSpec, Cascade]] = {}
     for file in files:
         served = ServedCascade(_read(file))
         cascades[served.name] = served
-        for name in served.slot_names:
-            _load(repository, served, name, members, max_batch_rows)
+        for spec in map(served.cascade.member, served.slot_names):
+            check_shared(
+                first_user.setdefault(member_key(spec), (spec, served.cascade)), (spec, served.cascade)
+            )
+            _load(repository, served.cascade, spec, members, max_batch_rows)
     return Registry(cascades, members)
 
 
@@ -102,10 +107,13 @@ def _read(file: Path) -> Cascade:
 
 
 def _load(
-    repository: Path, served: ServedCascade, name: str, members: dict[str, Member], max_batch_rows: int
+    repository: Path, cascade: Cascade, spec: MemberSpec, members: dict[str, Member], max_batch_rows: int
 ) -> None:
-    spec = served.cascade.member(name)
     key = member_key(spec)
     if key not in members:
-        members[key] = load_member(repository, spec, served.cascade)
-        warm_up(members[key], served.cascade, (1, max_batch_rows))
+        member = load_member(repository, spec, cascade)
+        try:
+            warm_up(member, cascade, (1, max_batch_rows))
+        except MemberFailed as error:
+            raise StartupError(f"{cascade.name!r}: {error}") from None
+        members[key] = member

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from serving.registry import Registry, load_registry
 log = logging.getLogger("exitgate")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 1024
+LAST_WORDS_S = 1.0
 
 
 class HttpServer(uvicorn.Server):
@@ -46,7 +48,7 @@ async def run(config: ServerConfig, announce: Callable[[Registry, int, int], Non
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = listen(config.host, config.http_port)
     try:
-        registry = load_registry(config.repository, config.scheduler.max_batch_rows)
+        registry = await asyncio.to_thread(load_registry, config.repository, config.scheduler.max_batch_rows)
         engine = Engine(registry, config.scheduler, config.limits)
         engine.start()
         try:
@@ -68,8 +70,11 @@ async def _serve(
     http_server = HttpServer(http_config(engine, config.grace_s))
     http_task = asyncio.create_task(http_server.serve([listener]))
     stopped = asyncio.create_task(stop.wait())
-    await http_server.is_listening.wait()
-    announce(engine.registry, listener.getsockname()[1], grpc_port)
+    listening = asyncio.create_task(http_server.is_listening.wait())
+    await asyncio.wait({http_task, listening}, return_when=asyncio.FIRST_COMPLETED)
+    if listening.done() and not stop.is_set():
+        announce(engine.registry, listener.getsockname()[1], grpc_port)
+    listening.cancel()
     await asyncio.wait([http_task, stopped], return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     await _drain(engine, http_server, http_task, grpc_server, config.grace_s)
@@ -85,13 +90,18 @@ async def _drain(
     """Not ready; answer what is under way on both protocols; leave within the grace period."""
     log.info("draining: %d requests under way", engine.active_requests)
     http_server.should_exit = True
-    try:
-        async with asyncio.timeout(grace_s):
-            await asyncio.gather(engine.drain(), grpc_server.stop(grace_s), http_task)
-    except TimeoutError:
+    draining = asyncio.create_task(engine.drain())
+    stopping = asyncio.create_task(grpc_server.stop(grace_s))
+    _, late = await asyncio.wait({draining, stopping, http_task}, timeout=grace_s)
+    if late:
         log.warning("%d requests had no answer within %g s", engine.active_requests, grace_s)
+        engine.abandon()
         http_server.force_exit = True
-        await http_task
+        await grpc_server.stop(0)
+        _, late = await asyncio.wait(late, timeout=LAST_WORDS_S)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
     log.info("stopped")
 
 
@@ -106,7 +116,7 @@ def http_config(engine: Engine, grace_s: float) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        timeout_graceful_shutdown=max(1, int(grace_s)),
+        timeout_graceful_shutdown=max(1, math.ceil(grace_s)),
     )
 
 

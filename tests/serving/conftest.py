@@ -19,6 +19,12 @@ def wide_repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 
 @pytest.fixture(scope="session")
+def broad_repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Two stages of two members each."""
+    return make_repository(tmp_path_factory.mktemp("broad"), name="broad", stages=((0, 1), (2, 3)))
+
+
+@pytest.fixture(scope="session")
 def server(repository: Repository) -> Iterator[Server]:
     with serving(repository.path) as running:
         yield running

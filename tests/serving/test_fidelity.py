@@ -22,7 +22,7 @@ CONCURRENCY = 8
 MAX_BOUNDARY_ROWS = 0.01
 
 
-@pytest.fixture(scope="module", params=["repository", "wide_repository"])
+@pytest.fixture(scope="module", params=["repository", "broad_repository"])
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[Repository, Server]]:
     repository: Repository = request.getfixturevalue(request.param)
     with serving(repository.path, "--max-batch-rows", "16") as running:

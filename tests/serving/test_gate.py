@@ -41,7 +41,7 @@ def make_job(served: ServedCascade, policy: str, rows: np.ndarray, max_stages: i
     return Job(served, policy, served.cascade.policies[policy], max_stages, inputs, (0.0, 0))
 
 
-@pytest.mark.parametrize("which", ["repository", "wide_repository"])
+@pytest.mark.parametrize("which", ["repository", "wide_repository", "broad_repository"])
 @pytest.mark.parametrize("split", [1, 7])
 def test_rows_end_as_in_the_replay(which: str, split: int, request: pytest.FixtureRequest) -> None:
     repository: Repository = request.getfixturevalue(which)

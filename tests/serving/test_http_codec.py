@@ -51,7 +51,7 @@ def test_tritonclient_bodies_parse() -> None:
     )
     request, encoding = decode("m", "", memoryview(body), length)
     assert request.inputs["n"].tolist() == [[1.0, 2.0, 3.0]]
-    assert request.inputs["w"].tolist() == [b"ab", b""]
+    assert request.inputs["w"].tolist() == ["ab", ""]
     assert request.inputs["p"].tolist() == [-1, 5]
     assert request.parameters == {"policy": "first", "max_stages": 2}
     assert (request.outputs, encoding.is_binary("label")) == (("label",), False)
@@ -96,20 +96,26 @@ MALFORMED = [
     ({"inputs": [tensor(shape=[2**31 - 1] * 4)]}, "4 elements of data"),
     ({"inputs": [tensor(shape=[1] * 17)]}, "1 to 16 numbers"),
     ({"inputs": [tensor(data=[1, 2, 3])]}, "3 elements of data, 4 expected"),
-    ({"inputs": [tensor(data=[[1, 2, 3, 4]])]}, r"data has shape \[1, 4\], not \[2, 2\]"),
+    ({"inputs": [tensor(data=[[1, 2, 3, 4]])]}, r"ragged or not of shape \[2, 2\]"),
     ({"inputs": [tensor(data=[[1, 2], [3]])]}, "ragged"),
     ({"inputs": [tensor(data=[1, 2, 3, 256])]}, "does not hold values of UINT8"),
     ({"inputs": [tensor(data=[1, 2, 3, -1])]}, "does not hold values of UINT8"),
     ({"inputs": [tensor(data=[1, 2, 3, 4.5])]}, "does not hold values of UINT8"),
     ({"inputs": [tensor(data=["1", "2", "3", "4"])]}, "does not hold values of UINT8"),
+    ({"inputs": [tensor(shape=[0, 2**31 - 1, 2**31 - 1], data=[])]}, "shape holds 0"),
+    ({"inputs": [tensor(data=[True, 2, 3, 4])]}, "does not hold values of UINT8"),
+    ({"inputs": [tensor(datatype="FP32", data=[True, 2.5, 3, 4])]}, "does not hold values of FP32"),
+    ({"inputs": [tensor(datatype="FP32", data=["x" * 10_000, 1, 2, 3])]}, "does not hold values of FP32"),
+    ({"inputs": [tensor(datatype="BOOL", data=[1, 0, 1, 0])]}, "does not hold values of BOOL"),
+    ({"inputs": [tensor(datatype="BYTES", data=[[[[["a"]]]]])]}, "ragged or not of shape"),
     ({"inputs": [tensor(data=[1, None, 3, 4])]}, "does not hold values of UINT8"),
     ({"inputs": [tensor(data="1234")]}, "data must be a list"),
     ({"inputs": [tensor(data=None)]}, "data must be a list"),
     ({"inputs": [tensor(datatype="FP32", data=[1, 2, 3, 1e39])]}, "does not hold values of FP32"),
     (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[NaN]}]}', "not JSON"),
     (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1e400]}]}', "not JSON|values of FP32"),
-    ({"inputs": [tensor(datatype="BYTES", data=["a", 1, "b", "c"])]}, "does not hold strings"),
-    ({"inputs": [tensor(datatype="BYTES", data=[["a", "b"], ["c"]])]}, "does not hold strings"),
+    ({"inputs": [tensor(datatype="BYTES", data=["a", 1, "b", "c"])]}, "does not hold values of BYTES"),
+    ({"inputs": [tensor(datatype="BYTES", data=[["a", "b"], ["c"]])]}, "ragged"),
     ({"inputs": [tensor(parameters={"binary_data_size": 4})]}, "both data and binary_data_size"),
     ({"inputs": [tensor(data=None, parameters={"binary_data_size": 4})]}, "past the end of the body"),
     ({"inputs": [tensor(data=None, parameters={"binary_data_size": -4})]}, "binary_data_size -4 is no size"),
@@ -148,6 +154,20 @@ def test_lying_lengths_of_strings_are_refused(data: bytes) -> None:
     entry = tensor(datatype="BYTES", shape=[1], data=None, parameters={"binary_data_size": len(data)})
     with pytest.raises(InvalidRequest, match="length-prefixed strings"):
         parse({"inputs": [entry]}, data)
+
+
+def test_a_bool_is_a_byte_of_0_or_1() -> None:
+    entry = tensor(datatype="BOOL", shape=[2], data=None, parameters={"binary_data_size": 2})
+    assert parse({"inputs": [entry]}, b"\x01\x00")[0].inputs["x"].tolist() == [True, False]
+    with pytest.raises(InvalidRequest, match="a byte of 0 or 1"):
+        parse({"inputs": [entry]}, b"\x01\x02")
+
+
+def test_strings_are_utf_8() -> None:
+    entry = tensor(datatype="BYTES", shape=[1], data=None, parameters={"binary_data_size": 6})
+    assert parse({"inputs": [entry]}, b"\x02\x00\x00\x00\xc3\xa9")[0].inputs["x"].tolist() == ["é"]
+    with pytest.raises(InvalidRequest, match="not UTF-8"):
+        parse({"inputs": [entry]}, b"\x02\x00\x00\x00\xff\xfe")
 
 
 def test_json_numbers_keep_their_values() -> None:

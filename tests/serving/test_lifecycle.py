@@ -105,6 +105,8 @@ def test_a_port_in_use_is_refused(
         (["--workers", "0"], "num_workers is 0; it must be positive"),
         (["--http-port", "70000"], "http_port is 70000; it must be a port"),
         (["--max-body-bytes", "0"], "max_body_bytes is 0"),
+        (["--grace", "inf"], "grace_s is inf"),
+        (["--http-port", "7000", "--grpc-port", "7000"], "grpc_port is 7000; it must be another"),
     ],
 )
 def test_bad_flags_are_refused(
@@ -157,6 +159,51 @@ def test_sigterm_answers_every_accepted_request(repository: Repository) -> None:
     assert "stopped" in log
 
 
+def test_a_client_that_never_ends_its_request_holds_nobody_up(repository: Repository) -> None:
+    with serving(repository.path, "--grace", "1") as server:
+        host, port = server.http.split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(
+                b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"
+            )
+            time.sleep(0.2)
+            assert server.terminate() == 0
+        log = "".join(server.output)
+    assert "stopped" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("change", "is_refused"),
+    [
+        ({}, False),
+        ({"sha256": "0" * 64}, True),
+        ({"output": "luck"}, True),
+        ({"inputs": {"x": "image"}}, True),
+    ],
+)
+def test_cascades_that_share_a_member_must_agree_on_it(
+    change: dict[str, object], is_refused: bool, copy: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads((copy / "digits.cascade.json").read_text())
+    document["name"] = "other"
+    if "inputs" in change:
+        document["inputs"][0]["name"] = "x"
+        for member in document["members"]:
+            member["inputs"] = change["inputs"]
+    document["members"][0] |= change
+    for policy in document["policies"].values():
+        del policy["members"]
+    (copy / "other.cascade.json").write_text(json.dumps(document))
+    if is_refused:
+        assert main([str(copy), "--http-port", "0", "--grpc-port", "0"]) == 2
+        assert "share member 'digits-0' version 1, and describe it differently" in capfd.readouterr().err
+        return
+    with serving(copy) as server, triton_http.InferenceServerClient(server.http) as client:
+        assert client.is_model_ready("digits")
+        assert client.is_model_ready("other")
+
+
 def test_a_lying_member_fails_its_requests_and_the_server_lives(copy: Path) -> None:
     """A member that gives NaN for bright images: those requests get an error, others their answer."""
     weights = np.full((64, 10), np.float32(3e38))
@@ -174,9 +221,7 @@ def test_a_lying_member_fails_its_requests_and_the_server_lives(copy: Path) -> N
         bright.set_data_from_numpy(np.full((1, 8, 8, 1), 255, np.uint8))
         dark = triton_http.InferInput("image", [1, 8, 8, 1], "UINT8")
         dark.set_data_from_numpy(np.zeros((1, 8, 8, 1), np.uint8))
-        with pytest.raises(
-            InferenceServerException, match="'digits-0' gave numbers that are not finite"
-        ) as caught:
+        with pytest.raises(InferenceServerException, match="gave numbers that are not finite") as caught:
             client.infer("digits", [bright])
         assert caught.value.status() == "500"
         assert client.infer("digits", [dark]).as_numpy("label").shape == (1,)

@@ -130,10 +130,13 @@ REFUSED = [
         "INVALID_ARGUMENT",
     ),
     ({"image": np.zeros((2, 8, 9, 1), np.uint8)}, "got [2, 8, 9, 1]", 400, "INVALID_ARGUMENT"),
-    ({"image": np.zeros((0, 8, 8, 1), np.uint8)}, "at least one row", 400, "INVALID_ARGUMENT"),
+    ({"image": np.zeros((0, 8, 8, 1), np.uint8)}, "shape holds 0", 400, "INVALID_ARGUMENT"),
     ({"image": np.zeros((4097, 8, 8, 1), np.uint8)}, "at most 4096", 413, "RESOURCE_EXHAUSTED"),
     ({"image": np.zeros((2, 8, 8, 1), np.float32)}, "'image' is UINT8; got FP32", 400, "INVALID_ARGUMENT"),
     ({"outputs": ["luck"]}, "unknown output 'luck'; there are: probabilities", 400, "INVALID_ARGUMENT"),
+    ({"parameters": {"policy": ""}}, "has no policy ''", 404, "NOT_FOUND"),
+    ({"parameters": {"policy": "x" * 100_000}}, "has no policy 'xxx", 404, "NOT_FOUND"),
+    ({"parameters": {"max_stages": "9" * 100_000}}, "'max_stages' must be a whole", 400, "INVALID_ARGUMENT"),
     ({"extra": True}, "takes inputs image; got image, more", 400, "INVALID_ARGUMENT"),
 ]
 
@@ -206,6 +209,7 @@ def raw(server: Server, method: str, path: str, body: bytes = b"", **headers: st
         ("GET", "/v2/models/digits/infer", {}, 404, "Not Found"),
         ("POST", "/v2/models/digits", {}, 405, "Method Not Allowed"),
         ("POST", "/v3/infer", {}, 404, "no such route"),
+        ("POST", "/v2/models/digits%2Finfer", {}, 404, "Not Found"),
         ("POST", "/v2/models/digits/infer", {}, 400, "not JSON"),
         ("POST", "/v2/models/digits/infer", {"Inference_Header_Content_Length": "-1"}, 400, "is no length"),
         ("POST", "/v2/models/digits/infer", {"Inference_Header_Content_Length": "99"}, 400, "does not fit"),
@@ -241,6 +245,33 @@ def test_a_body_in_tiny_chunks_is_joined(server: Server) -> None:
     )
     assert connection.getresponse().status == 200
     connection.close()
+
+
+def test_json_over_its_limit_is_refused(server: Server) -> None:
+    status, answer = raw(server, "POST", "/v2/models/digits/infer", b"[" * (8 * 2**20 + 1))
+    assert status == 413
+    assert "more than 8388608 bytes of JSON" in answer["error"]
+
+
+def test_grpc_refuses_what_it_does_not_offer(server: Server) -> None:
+    with triton_grpc.InferenceServerClient(server.grpc) as client:
+        with pytest.raises(InferenceServerException, match="not supported by this server") as caught:
+            client.get_model_repository_index()
+        assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
+    assert "Traceback" not in "".join(server.output)
+
+
+def test_grpc_counts_raw_contents_and_bounds_typed_ones(server: Server) -> None:
+    request = service_pb2.ModelInferRequest(model_name="digits", raw_input_contents=[b"", b""])
+    tensor = request.inputs.add(name="image", datatype="UINT8", shape=[1, 8, 8, 1])
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError, match="2 raw_input_contents for 1 inputs"):
+            stub.ModelInfer(request, timeout=10)
+        del request.raw_input_contents[:]
+        tensor.contents.uint_contents.extend([1] * (9 * 2**20))
+        with pytest.raises(grpc.RpcError, match="use raw_input_contents"):
+            stub.ModelInfer(request, timeout=10)
 
 
 def test_grpc_takes_typed_contents_and_refuses_both(server: Server) -> None:
