@@ -23,7 +23,7 @@ Send = Callable[[bytes], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Measured:
-    """`latency_s` of every request that ended within the time; requests of `rows` rows each."""
+    """`latency_s` of every request, of `rows` rows each; `seconds` until the last was answered."""
 
     rows: int
     seconds: float
@@ -61,12 +61,20 @@ class HttpConnection(asyncio.Protocol):
             if not found:
                 return
             if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(self._buffer[:300].decode())
+                self._fail(self._buffer[:300].decode())
+                return
             length = head.lower().partition(LENGTH)[2].partition(b"\r\n")[0]
             self._missing = int(length) - len(rest)
             self._buffer = b""
         if self._missing == 0 and self._answered is not None:
             self._answered.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail("the server closed the connection")
+
+    def _fail(self, text: str) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(RuntimeError(text))
 
     async def send(self, request: bytes) -> None:
         self._answered = asyncio.get_running_loop().create_future()

@@ -2,7 +2,7 @@
 
     python -m benchmarks.router_overhead
 
-Prints a table and writes benchmarks/results/router_overhead.json.
+Prints each measurement as it comes and writes benchmarks/results/router_overhead.json.
 """
 
 import argparse

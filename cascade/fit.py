@@ -114,7 +114,7 @@ def _calibrators(policy: Policy, stages: Stages, scores: ScoresFile) -> tuple[Ca
     """P(correct) given the score at a depth, on the rows that reach that depth.
 
     Whether such a row exits or goes on follows from its score, so given the score the two are alike,
-    and a row that is cut short is covered too.
+    and a row that is cut short is covered too. (Under `agreement` this holds only nearly.)
     """
     played = replay(policy, stages, scores)
     correct = [verdict.label == scores.labels for verdict in stage_verdicts(policy, stages, scores)]
