@@ -101,11 +101,11 @@ def _rule(
     windows = widest_within(rows, macs, budget_macs, BUDGETED[settings.kind]).windows
     if settings.kind == "window":
         return replace(undecided, kind="window", windows=windows, budget=settings.budget)
-    thresholds = tuple(_strict(window) for window in windows)
+    thresholds = tuple(strict_threshold(window) for window in windows)
     return replace(undecided, kind="threshold", thresholds=thresholds, budget=settings.budget)
 
 
-def _strict(window: Window) -> float:
+def strict_threshold(window: Window) -> float:
     """The threshold below which lie just the scores of a window open below, its upper end included."""
     return window.hi if window == NOTHING else float(np.nextafter(window.hi, np.inf))
 

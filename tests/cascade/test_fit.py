@@ -9,7 +9,7 @@ from cascade.budget import parse_budget
 from cascade.calibration import fit_calibrator
 from cascade.errors import FitError, PolicyError
 from cascade.evaluate import evaluate
-from cascade.fit import FitSettings, fit, halves
+from cascade.fit import FitSettings, fit, halves, strict_threshold
 from cascade.metrics import brier, cost_macs, risk_coverage
 from cascade.objective import parse_objective
 from cascade.policy import Policy
@@ -244,3 +244,12 @@ def test_a_group_too_large_to_halve_is_refused() -> None:
     )
     with pytest.raises(FitError, match="cannot be divided into two halves"):
         fit(lumped, STAGES, FitSettings())
+
+
+def test_a_strict_threshold_takes_in_what_its_window_does() -> None:
+    score = np.array([1.0, 2.0, 2.0, 3.0])
+    window = window_below(score, 0.0, 0.5)
+    assert window.contains(score).tolist() == [True, True, True, False]
+    assert (score < strict_threshold(window)).tolist() == [True, True, True, False]
+    assert not (score < strict_threshold(window_below(score, 0.0, 0.0))).any()
+    assert (score < strict_threshold(window_below(score, 0.0, 1.0))).all()

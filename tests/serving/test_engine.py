@@ -80,7 +80,7 @@ def test_requests_that_wait_are_batched_and_counted(member: Gatekeeper) -> None:
         assert counters.accepted["full"] == 7
         assert engine.active_requests == 0
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 def test_a_request_that_fails_alone_fails_alone(member: Gatekeeper) -> None:
@@ -101,7 +101,7 @@ def test_a_request_that_fails_alone_fails_alone(member: Gatekeeper) -> None:
         assert engine.statistics.cascades["c"].failed.count == 1
         assert engine.statistics.members["only/1"].failed.count == 1
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 def test_a_cancelled_request_gives_up_its_waiting_rows_and_nobody_elses(member: Gatekeeper) -> None:
@@ -121,7 +121,7 @@ def test_a_cancelled_request_gives_up_its_waiting_rows_and_nobody_elses(member: 
         assert member.batches == [1, 1]
         assert engine.active_requests == 0
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 def test_draining_waits_for_answers_and_refuses_new_requests(member: Gatekeeper) -> None:
@@ -139,7 +139,7 @@ def test_draining_waits_for_answers_and_refuses_new_requests(member: Gatekeeper)
         assert (await running).num_rows == 1
         engine.stop()
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 def test_abandoned_requests_are_told(member: Gatekeeper) -> None:
@@ -153,4 +153,4 @@ def test_abandoned_requests_are_told(member: Gatekeeper) -> None:
         member.may_run.set()
         engine.stop()
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), 20))
