@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, error.exit_status)
     except (CascadeError, OSError) as error:
         return _fail(error, BAD_INPUT)
+    except ModuleNotFoundError as error:
+        return _fail(f"{error.name} is not installed: pip install '.[export]'", BAD_INPUT)
     except KeyboardInterrupt:
         return _fail("interrupted, nothing was published", INTERRUPTED)
     return 0

@@ -16,26 +16,20 @@ class ExportError(Exception):
 
 
 class SettingsError(ExportError):
-    """A setting is out of range, or does not fit the run."""
-
     exit_status = 2
 
 
 class RunError(ExportError):
-    """The run is missing, broken, foreign, or contradicts itself."""
-
     exit_status = 2
 
 
 class RepositoryError(ExportError):
-    """The repository cannot hold what is to be published."""
-
     exit_status = 2
 
 
 class GraphError(ExportError):
-    """A model cannot be converted, or its graph is not what was asked for."""
+    pass
 
 
 class CheckError(ExportError):
-    """An exported file does not compute what its model computes."""
+    pass

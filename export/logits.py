@@ -1,4 +1,4 @@
-"""Logits of rows, by a torch model and by an exported file."""
+"""Logits of rows, by an exported file or by whatever else classifies. Needs no torch."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from export.errors import GraphError
 from export.triton_config import OUTPUT
@@ -19,15 +17,6 @@ ERRORS_ONLY = 3
 Images = NDArray[np.uint8]
 Logits = NDArray[np.float32]
 Classifier = Callable[[Images], Logits]
-
-
-def of_model(model: nn.Module) -> Classifier:
-    def run(images: Images) -> Logits:
-        with torch.inference_mode():
-            logits: Logits = model(torch.from_numpy(images)).numpy()
-        return logits
-
-    return run
 
 
 def of_file(path: Path, input_name: str) -> Classifier:

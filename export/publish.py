@@ -1,5 +1,12 @@
-"""Staging beside a repository, and moving in what was staged: all of it, or nothing."""
+"""Staging beside a repository, and moving in what was staged.
 
+The cascade's file comes last, after all that it names has reached the disk: whoever reads it, at any moment
+and after a crash too, finds the old cascade or the new one. An error on the way puts everything back. After a
+kill or a crash nobody does: it may leave versions that no cascade names, configurations and a scores file
+newer than the cascade, and the staging folder beside the repository.
+"""
+
+import fcntl
 import os
 import shutil
 import tempfile
@@ -29,7 +36,7 @@ class Staging:
 
 @contextmanager
 def staging_beside(repository: Path) -> Iterator[Staging]:
-    """On the repository's file system, so that a rename moves in; gone afterwards, whatever happened."""
+    """On the repository's file system, so that a rename moves in; gone afterwards, after any error."""
     place = repository.resolve()
     staging = Staging(Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".staging")))
     try:
@@ -40,13 +47,24 @@ def staging_beside(repository: Path) -> Iterator[Staging]:
         shutil.rmtree(staging.folder, ignore_errors=True)
 
 
+@contextmanager
+def locked(repository: Path) -> Iterator[None]:
+    """Alone among exports; waits for others. The lock's file stays, since others may wait for it."""
+    place = repository.resolve()
+    with (place.parent / f".{place.name}.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def publish(staging: Staging, repository: Path) -> None:
-    """Models first, the cascade's file last: a reader of the old cascade or the new one finds its members."""
-    _sync(staging.new)
+    """Models first, the cascade's file last. Call it `locked`."""
+    for path in (staging.new, *staging.new.rglob("*")):
+        _sync(path)
     with ExitStack() as undo:
         if not repository.exists():
             repository.mkdir()
             undo.callback(repository.rmdir)
+            _sync(repository.resolve().parent)
         for model in sorted(path for path in staging.new.iterdir() if path.is_dir()):
             _move_model(model, repository / model.name, staging.old, undo)
         for file in sorted(staging.new.iterdir(), key=_is_cascade):
@@ -74,6 +92,7 @@ def _move_model(model: Path, target: Path, old: Path, undo: ExitStack) -> None:
 def _move(folder: Path, target: Path, undo: ExitStack) -> None:
     folder.rename(target)
     undo.callback(shutil.rmtree, target)
+    _sync(target.parent)
 
 
 def _replace(file: Path, target: Path, kept: Path, undo: ExitStack) -> None:
@@ -83,11 +102,13 @@ def _replace(file: Path, target: Path, kept: Path, undo: ExitStack) -> None:
     else:
         undo.callback(target.unlink, missing_ok=True)
     file.replace(target)
+    _sync(target.parent)
 
 
-def _sync(folder: Path) -> None:
-    """A rename must not reach the disk before what it renames."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+def _sync(path: Path) -> None:
+    """A file's content, or a folder's entries, reach the disk before whatever is done next."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -19,7 +19,7 @@ def report(plan: Plan, export: Export) -> Iterator[str]:
     yield f"  {name}{SCORES_SUFFIX}  {len(plan.run.calibration.labels)} calibration rows"
     yield f"  {name}{SUFFIX}  stages {' -> '.join('+'.join(stage) for stage in plan.stages)}"
     if plan.dropped_policies:
-        yield f"dropped, since fitted on the members before: {', '.join(plan.dropped_policies)}"
+        yield f"dropped, since every export starts with its own policies: {', '.join(plan.dropped_policies)}"
     yield f"policies for {plan.settings.objective}, estimated on the rows that set their acceptance:"
     for kind, policy in export.cascade.policies.items():
         yield _policy(kind, policy, is_default=kind == export.cascade.default_policy)

@@ -117,10 +117,11 @@ def _read_rows(path: Path, spec: TensorSpec, num_classes: int) -> CalibrationRow
     missing = [name for name in (spec.name, "labels", "groups", "format_version") if name not in arrays]
     if missing:
         raise RunError(f"{path}: arrays are missing: {', '.join(missing)}")
-    if arrays["format_version"] != FORMAT_VERSION:
-        raise RunError(
-            f"{path}: format_version {arrays['format_version']} is unknown; this reads {FORMAT_VERSION}"
-        )
+    found = arrays["format_version"]
+    if found.shape != ():
+        raise RunError(f"{path}: format_version is an array of shape {found.shape}, not a number")
+    if found != FORMAT_VERSION:
+        raise RunError(f"{path}: format_version {found} is unknown; this reads {FORMAT_VERSION}")
     images, labels, groups = arrays[spec.name], arrays["labels"], arrays["groups"]
     _check_rows(path, spec, images, labels, groups, num_classes)
     return CalibrationRows(images=images, labels=labels.astype(np.int64), groups=groups.astype(np.int64))

@@ -9,11 +9,10 @@ from pathlib import Path
 import torch
 
 from cascade.cascade_file import Member
-from export import logits
 from export.check import Differences, measure
 from export.errors import ExportError, RunError
 from export.graph import export_graph
-from export.logits import Logits
+from export.logits import Classifier, Images, Logits, of_file
 from export.plan import Plan
 from export.repository import CONFIG, MODEL
 from export.triton_config import config_text
@@ -34,6 +33,11 @@ class StagedMember:
     macs: float
     differences: Differences
     logits: Logits
+
+    @property
+    def newest_before(self) -> int:
+        """The newest version there was when this one got its number; 0 for none."""
+        return self.version - 1 if self.is_new else self.version
 
     def to_cascade(self, input_name: str) -> Member:
         return Member(
@@ -56,8 +60,8 @@ def stage_member(plan: Plan, index: int, folder: Path) -> StagedMember:
         _write_config(folder / name, plan)
         file = _write_model(folder / name / str(version) / MODEL, content) if is_new else None
         published = plan.repository.folder / name / str(version) / MODEL
-        exported = logits.of_file(file or published, plan.run.input.name)
-        differences, outputs = measure(logits.of_model(model), exported, plan.run.calibration.images)
+        exported = of_file(file or published, plan.run.input.name)
+        differences, outputs = measure(_of_model(model), exported, plan.run.calibration.images)
         differences.check_within(plan.settings.max_difference)
     return StagedMember(
         name=name,
@@ -77,6 +81,15 @@ def _load(folder: Path) -> torch.nn.Module:
     except Exception as error:
         raise RunError(f"cannot be rebuilt: {' '.join(str(error).split())}") from error
     return model
+
+
+def _of_model(model: torch.nn.Module) -> Classifier:
+    def run(images: Images) -> Logits:
+        with torch.inference_mode():
+            logits: Logits = model(torch.from_numpy(images)).numpy()
+        return logits
+
+    return run
 
 
 def _write_config(folder: Path, plan: Plan) -> None:

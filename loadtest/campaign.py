@@ -18,6 +18,7 @@ from loadtest.errors import ConfigError
 from loadtest.load_samples import LoadSamples, load_samples
 from loadtest.openloop import run_open_loop
 from loadtest.progress import Progress
+from loadtest.raw import RawFiles
 from loadtest.samples import Samples, read_samples
 from loadtest.schedule import Schedule, draw_rows, draw_schedule
 from loadtest.usage import Usage, measured_usage
@@ -25,7 +26,8 @@ from loadtest.wire import LEAN_OUTPUTS, Client, Request
 
 # Enough bodies for the closed loop to cycle through without meeting a cache's idea of a workload.
 CAPACITY_BODIES = 256
-# Connections are opened before the clock starts; setting them up is no part of a request's latency.
+# So that the first requests of the load meet open connections and warm code. A load that needs more
+# connections at once opens the others as it goes, and that counts in its latency.
 WARM_UP_REQUESTS = 8
 WARM_UP_S = 2.0
 # Bodies of one run are all made beforehand, and must fit in memory.
@@ -71,8 +73,9 @@ class Campaign:
         return tuple((policy, protocol) for policy in self.policies for protocol in self.protocols)
 
 
-async def run_campaign(config: Config, progress: Progress) -> Campaign:
-    """Everything that can be refused is refused before the first request for inference."""
+async def run_campaign(config: Config, progress: Progress, raw: RawFiles) -> Campaign:
+    """Everything that can be refused is refused before the first request for inference; what was measured
+    goes to `raw` as soon as it is there."""
     async with open_clients(config.targets, config.model) as clients:
         cascade = await fetch_cascade(clients, config.model)
         policies = chosen_policies(cascade, config.policies)
@@ -81,9 +84,11 @@ async def run_campaign(config: Config, progress: Progress) -> Campaign:
         ood = read_samples(config.ood, cascade.inputs, classes, is_labelled=False) if config.ood else None
         _check_size(config, samples)
         schedule = draw_schedule(config.load, len(samples))
-        bench = _Bench(config, clients, samples, ood, schedule, progress)
+        bench = _Bench(config, clients, samples, ood, schedule, progress, raw)
         cases = [(policy, client) for policy in policies for client in clients]
         saturated = cases if config.capacity.seconds else []
+        censuses = {_key(*case): await bench.census(*case) for case in cases}
+        raw.save_schedule(schedule)
         return Campaign(
             config=config,
             cascade=cascade,
@@ -91,7 +96,7 @@ async def run_campaign(config: Config, progress: Progress) -> Campaign:
             samples=samples,
             ood=ood,
             schedule=schedule,
-            censuses={_key(*case): await bench.census(*case) for case in cases},
+            censuses=censuses,
             loads={_key(*case): await bench.load(*case) for case in cases},
             capacities={_key(*case): await bench.capacity(*case) for case in saturated},
         )
@@ -122,11 +127,14 @@ class _Bench:
     ood: Samples | None
     schedule: Schedule
     progress: Progress
+    raw: RawFiles
 
     async def census(self, policy: str, client: Client) -> Census:
         total = len(self.samples) + (len(self.ood) if self.ood else 0)
         with self.progress.phase(f"census    {_name(policy, client)}", total, "row") as advance:
-            return await take_census(client, policy, self.samples, self.ood, advance)
+            census = await take_census(client, policy, self.samples, self.ood, advance)
+        self.raw.save_census(census)
+        return census
 
     async def load(self, policy: str, client: Client) -> LoadRun:
         requests = self._requests(client, policy, self.schedule.rows)
@@ -138,7 +146,9 @@ class _Bench:
             async with measured_usage(self.clients) as usage:
                 run = await run_open_loop(client, requests, self.schedule, self.config.load, advance)
         failures = (reply.detail for reply in run.replies if reply.detail)
-        return LoadRun(load_samples(run, client), usage, next(failures, "an answer that can't be read"))
+        samples = load_samples(run, client)
+        self.raw.save_load(policy, client.target.protocol, samples)
+        return LoadRun(samples, usage, next(failures, "an answer that can't be read"))
 
     async def capacity(self, policy: str, client: Client) -> CapacityRun:
         capacity = self.config.capacity

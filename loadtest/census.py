@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.errors import CensusError, LoadTestError, WireError
+from loadtest.errors import CensusError, LoadTestError, TargetError, WireError
 from loadtest.samples import Samples
 from loadtest.wire import ALL_OUTPUTS, Answer, Client, Status
 
@@ -37,12 +37,13 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Census:
-    """`executed` is what the server's own statistics say: rows that each member ran for `rows`."""
+    """`executed` is what the server's own statistics say: rows that each member ran for `rows`, None where
+    they could not be had."""
 
     policy: str
     protocol: str
     rows: Rows
-    executed: Mapping[str, int]
+    executed: Mapping[str, int] | None
     ood: Rows | None = None
     num_degraded: int = 0
 
@@ -51,18 +52,30 @@ async def take_census(
     client: Client, policy: str, samples: Samples, ood: Samples | None, advance: Advance
 ) -> Census:
     """CensusError where a request fails: a share of unknown rows would bias every figure."""
-    before = await client.executed_rows()
+    before = await _executed_rows(client)
     answers = await _ask_all(client, policy, samples, advance)
-    after = await client.executed_rows()
+    after = await _executed_rows(client)
     ood_answers = await _ask_all(client, policy, ood, advance) if ood else []
     return Census(
         policy=policy,
         protocol=client.target.protocol,
         rows=_joined(answers),
-        executed={name: count - before.get(name, 0) for name, count in after.items()},
+        executed=None if before is None or after is None else _difference(before, after),
         ood=_joined(ood_answers) if ood else None,
         num_degraded=sum(answer.is_degraded for answer in answers),
     )
+
+
+async def _executed_rows(client: Client) -> Mapping[str, int] | None:
+    """A check of the cost that can't be made is no reason to lose the rest."""
+    try:
+        return await client.executed_rows()
+    except TargetError:
+        return None
+
+
+def _difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    return {name: count - before.get(name, 0) for name, count in after.items()}
 
 
 async def _ask_all(client: Client, policy: str, samples: Samples, advance: Advance) -> list[Answer]:
@@ -105,8 +118,9 @@ def _check_rows(answer: Answer, num_rows: int) -> None:
     for name in ALL_OUTPUTS:
         if name not in answer.outputs:
             raise WireError(f"output {name!r} is missing")
-        if len(answer.outputs[name]) != num_rows:
-            raise WireError(f"output {name!r} has {len(answer.outputs[name])} rows for {num_rows}")
+        shape = answer.outputs[name].shape
+        if shape[:1] != (num_rows,):
+            raise WireError(f"output {name!r} has the shape {list(shape)} for {num_rows} rows")
 
 
 def _joined(answers: Sequence[Answer]) -> Rows:

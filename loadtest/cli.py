@@ -14,14 +14,14 @@ import uvloop
 from loadtest.campaign import Campaign, run_campaign
 from loadtest.config import ARRIVALS, CapacityConfig, Config, LoadConfig
 from loadtest.errors import ConfigError, LoadTestError
-from loadtest.folder import check_out, published
+from loadtest.folder import published
 from loadtest.progress import Progress
-from loadtest.report.circumstances import Circumstances
-from loadtest.report.machine import this_machine
-from loadtest.report.notes import notes
-from loadtest.report.summary import write_raw, write_summary
+from loadtest.raw import RawFiles
+from loadtest.report.circumstances import Circumstances, this_machine
+from loadtest.report.notes import Note, notes
+from loadtest.report.summary import write_summary
 from loadtest.report.table import print_results, results_console
-from loadtest.results import compute_results
+from loadtest.results import Results, compute_results
 from loadtest.targets import parse_target
 
 INTERRUPTED = 130
@@ -40,51 +40,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         config = parse(arguments)
-        check_out(config.out, overwrite=config.overwrite)
-        _run(config, shlex.join(["python", "-m", "loadtest", *arguments]))
+        with published(config.out, overwrite=config.overwrite) as folder:
+            report = _run(config, folder, shlex.join(["python", "-m", "loadtest", *arguments]))
     except LoadTestError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
+        return _failed(error, str(error), error.exit_status)
     except OSError as error:
-        print(f"error: the report can't be written ({error})", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted, nothing was written", file=sys.stderr)
-        return INTERRUPTED
+        return _failed(error, f"the report can't be written ({error})", 1)
+    except KeyboardInterrupt as error:
+        return _failed(error, "interrupted", INTERRUPTED)
+    print_results(results_console(), *report)
+    print(f"report: {config.out / 'report.html'}")
     return 0
 
 
-def _run(config: Config, command: str) -> None:
+def _failed(error: BaseException, text: str, exit_status: int) -> int:
+    """One line, with what the error's notes add: where measurements were kept."""
+    print(f"error: {'; '.join([text, *getattr(error, '__notes__', ())])}", file=sys.stderr)
+    return exit_status
+
+
+def _run(config: Config, folder: Path, command: str) -> tuple[Results, list[Note]]:
     around = Circumstances(
         command=command,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=this_machine(),
     )
-    report(_measure(config), around)
+    results = compute_results(_measure(config, RawFiles(folder)))
+    remarks = notes(results)
+    _write(folder, results, remarks, around)
+    return results, remarks
 
 
-def _measure(config: Config) -> Campaign:
+def _measure(config: Config, raw: RawFiles) -> Campaign:
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(run_campaign(config, Progress()))
+            return runner.run(run_campaign(config, Progress(), raw))
     finally:
         sys.setswitchinterval(before)
 
 
-def report(campaign: Campaign, around: Circumstances) -> None:
-    """Compute, publish and print. Drawing is imported here, so that bad arguments are refused at once."""
+def _write(folder: Path, results: Results, remarks: list[Note], around: Circumstances) -> None:
+    """Drawing is imported here, so that bad arguments are refused at once."""
     from loadtest.report.page import write_page
 
-    results = compute_results(campaign)
-    remarks = notes(results)
-    with published(campaign.config.out) as folder:
-        write_summary(folder, results, remarks, around)
-        write_raw(folder, results)
-        write_page(folder, results, remarks, around)
-    print_results(results_console(), results, remarks)
-    print(f"report: {campaign.config.out / 'report.html'}")
+    write_summary(folder, results, remarks, around)
+    write_page(folder, results, remarks, around)
 
 
 def parse(arguments: Sequence[str]) -> Config:

@@ -1,18 +1,23 @@
 """Clients of the targets, and what is checked of a server before any load goes to it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from cascade.cascade_file import Cascade, cascade_from_json
 from cascade.errors import CascadeError
 from loadtest.errors import TargetError
 from loadtest.targets import Target
-from loadtest.wire import Client
+from loadtest.wire import Client, translated
 from loadtest.wire_grpc import GrpcClient
 from loadtest.wire_http import HttpClient
 
 CLIENTS: dict[str, Callable[[Target, str], Client]] = {"http": HttpClient, "grpc": GrpcClient}
+
+
+# Asked before and after each load, of a server that may have stalled.
+CPU_TIMEOUT_S = 2.0
 
 
 @asynccontextmanager
@@ -20,9 +25,7 @@ async def open_clients(targets: Sequence[Target], model: str) -> AsyncIterator[t
     async with AsyncExitStack() as stack:
         clients: list[Client] = []
         for target in targets:
-            clients.append(
-                HttpClient(target, model) if target.protocol == "http" else GrpcClient(target, model)
-            )
+            clients.append(CLIENTS[target.protocol](target, model))
             stack.push_async_callback(clients[-1].close)
         yield tuple(clients)
 
@@ -44,10 +47,11 @@ async def _cascade_of(client: Client, model: str) -> Cascade:
         names = await client.model_names()
         what = "is served there but is no cascade" if model in names else "is not served there"
         raise TargetError(f"{where}: model {model!r} {what}; there are: {', '.join(names) or 'none'}")
-    try:
-        return cascade_from_json(json.loads(text), f"{where}: cascade {model!r}")
-    except (CascadeError, json.JSONDecodeError) as error:
-        raise TargetError(str(error)) from None
+    with translated(f"{where}: the configuration of {model!r}"):
+        try:
+            return cascade_from_json(json.loads(text), f"{where}: cascade {model!r}")
+        except CascadeError as error:
+            raise TargetError(str(error)) from None
 
 
 def chosen_policies(cascade: Cascade, asked: Sequence[str]) -> tuple[str, ...]:
@@ -60,9 +64,12 @@ def chosen_policies(cascade: Cascade, asked: Sequence[str]) -> tuple[str, ...]:
 
 
 async def server_cpu_s(clients: Sequence[Client]) -> float | None:
-    """CPU-seconds of the server, asked over whichever protocol tells."""
+    """CPU-seconds of the server, asked over whichever protocol tells. None on any failure: a server that
+    dies or stalls under load is a finding, and must not end the load test."""
     for client in clients:
-        seconds = await client.server_cpu_s()
-        if seconds is not None:
-            return seconds
+        with suppress(TargetError, TimeoutError):
+            async with asyncio.timeout(CPU_TIMEOUT_S):
+                seconds = await client.server_cpu_s()
+            if seconds is not None:
+                return seconds
     return None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from loadtest.errors import WireError
 from loadtest.openloop import OpenLoopRun, Times
-from loadtest.wire import Client, Status
+from loadtest.wire import MISREAD, Client, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +30,20 @@ class LoadSamples:
         return len(self.intended_s)
 
     @property
+    def is_answered(self) -> NDArray[np.bool_]:
+        return np.equal(self.status, Status.OK)
+
+    @property
     def latency_ms(self) -> Times:
-        """From the intended send, so that waiting to be sent counts."""
-        return (self.done_s - self.intended_s) * 1e3
+        """From the intended send, so that waiting to be sent counts. Infinite without an answer, however
+        soon the request failed: a server that sheds its load must not look fast."""
+        return np.where(self.is_answered, (self.done_s - self.intended_s) * 1e3, np.inf)
 
     @property
     def service_ms(self) -> Times:
-        """From the real send; NaN where there was none."""
-        return (self.done_s - self.sent_s) * 1e3
+        """From the real send, NaN where there was none; infinite without an answer."""
+        taken_ms = (self.done_s - self.sent_s) * 1e3
+        return np.where(self.is_answered | np.isnan(taken_ms), taken_ms, np.inf)
 
     @property
     def lag_ms(self) -> Times:
@@ -58,7 +64,7 @@ def load_samples(run: OpenLoopRun, client: Client) -> LoadSamples:
             answer = client.decode(run.replies[index])
             exit_stage[index] = answer.outputs["exit_stage"].max()
             degraded[index] = answer.is_degraded
-        except (WireError, KeyError, ValueError):
+        except (WireError, *MISREAD):
             status[index] = Status.BROKEN
     return LoadSamples(
         intended_s=run.intended_s,

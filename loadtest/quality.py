@@ -16,6 +16,8 @@ from loadtest.samples import Samples
 Mask = NDArray[np.bool_]
 # The two sums add the same whole numbers of MACs in another order.
 COST_TOLERANCE = 1e-9
+NO_STATISTICS = "the server's statistics could not be read"
+OTHER_TRAFFIC = "other traffic reached the server"
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,18 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class CostCheck:
-    """MACs per row as the answers' exit stages tell, and as the server's counters of rows do."""
+    """MACs per row as the answers' exit stages tell, and as the server's counters of rows do; or the
+    `obstacle` to reading these."""
 
     reported_macs: float
-    executed_macs: float
+    executed_macs: float | None
+    obstacle: str = ""
 
     @property
-    def is_match(self) -> bool:
+    def is_match(self) -> bool | None:
+        """None where it could not be checked."""
+        if self.executed_macs is None:
+            return None
         return math.isclose(self.reported_macs, self.executed_macs, rel_tol=COST_TOLERANCE)
 
 
@@ -73,7 +80,7 @@ def judge(census: Census, cascade: Cascade, samples: Samples, ood: Samples | Non
         cost_macs=reported,
         cost=reported / macs[0],
         aurc=aurc(rows.score.astype(np.float64), correct),
-        cost_check=CostCheck(reported_macs=reported, executed_macs=executed_macs(census, cascade)),
+        cost_check=check_cost(census, cascade, reported),
         ood_accepted=None if not (census.ood and ood) else share(census.ood.accepted, ood.groups),
         num_degraded=census.num_degraded,
     )
@@ -91,10 +98,15 @@ def risk(accepted: Mask, correct: Mask, groups: NDArray[np.int64] | None) -> Sha
     return Share(selective_risk(accepted, correct), low, high)
 
 
-def executed_macs(census: Census, cascade: Cascade) -> float:
-    """Mean MACs per row by the server's own count of the rows that each member ran."""
-    total = sum(member.macs * census.executed.get(member.name, 0) for member in cascade.members)
-    return total / len(census.rows.label)
+def check_cost(census: Census, cascade: Cascade, reported_macs: float) -> CostCheck:
+    """By the server's own count of the rows that each member ran, if these were the census's alone."""
+    executed, num_rows = census.executed, len(census.rows.label)
+    if executed is None:
+        return CostCheck(reported_macs=reported_macs, executed_macs=None, obstacle=NO_STATISTICS)
+    if executed.get(cascade.name, 0) > num_rows:
+        return CostCheck(reported_macs=reported_macs, executed_macs=None, obstacle=OTHER_TRAFFIC)
+    total = sum(member.macs * executed.get(member.name, 0) for member in cascade.members)
+    return CostCheck(reported_macs=reported_macs, executed_macs=total / num_rows)
 
 
 def num_disagreements(first: Census, second: Census) -> int:

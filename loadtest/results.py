@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from loadtest.campaign import Campaign, CapacityRun, Case
 from loadtest.quality import Quality, judge, num_disagreements
 from loadtest.statistics import CPU_LIMIT, LoadFigures, cpu_ms_per_row, load_figures
@@ -49,6 +51,15 @@ class Results:
         """The policy's first case; quality is the same over any protocol, or `disagreements` says so."""
         return next(case for case in self.cases if case.policy == policy)
 
+    @property
+    def judged_policy(self) -> str:
+        """The policy the report is about: the default where driven, else the one whose rows leave at the
+        most stages."""
+        policies, default = self.campaign.policies, self.campaign.cascade.default_policy
+        if default in policies:
+            return default
+        return max(policies, key=lambda policy: np.count_nonzero(self.of(policy).quality.exits))
+
 
 def compute_results(campaign: Campaign) -> Results:
     return Results(
@@ -65,7 +76,7 @@ def _case_result(campaign: Campaign, case: Case) -> CaseResult:
         policy=case[0],
         protocol=case[1],
         quality=judge(campaign.censuses[case], campaign.cascade, campaign.samples, campaign.ood),
-        load=load_figures(run.samples, campaign.config.load.rows_per_request, run.usage),
+        load=load_figures(run.samples, campaign.config.load, run.usage),
         capacity=None if capacity is None else _capacity_figures(capacity),
     )
 

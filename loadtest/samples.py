@@ -81,7 +81,7 @@ def _load(path: Path) -> Arrays:
 
 def _check_version(arrays: Arrays) -> None:
     version = arrays.get("format_version", np.int64(FORMAT_VERSION))
-    if version != FORMAT_VERSION:
+    if version.shape != () or version != FORMAT_VERSION:
         raise SamplesError(f"format_version {version} is unknown; this reads {FORMAT_VERSION}")
 
 

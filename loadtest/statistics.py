@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from loadtest.config import LoadConfig
 from loadtest.load_samples import LoadSamples
 from loadtest.usage import Usage
 from loadtest.wire import Status
@@ -15,7 +16,8 @@ CPU_LIMIT = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Milliseconds. Each percentile is a sample that was really taken, never an interpolation."""
+    """Milliseconds. Each percentile is a sample that was really taken, never an interpolation; infinite
+    where it falls among the requests without an answer, which rank above all answers."""
 
     num_samples: int
     p50_ms: float
@@ -38,8 +40,9 @@ class GeneratorCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadFigures:
-    """Rates count answered requests. `latency` is over all requests, failed ones included; `service` over
-    those that were sent; `by_exit_stage` over answered ones."""
+    """Rates count the requests answered within the offered time, and divide by it. `latency` is
+    over all requests, failed ones included; `service` over those that were sent; `by_exit_stage` over
+    answered ones."""
 
     num_requests: int
     statuses: dict[str, int]
@@ -53,14 +56,17 @@ class LoadFigures:
     server_cpu_ms_per_row: float | None
 
     @property
+    def num_answered(self) -> int:
+        return self.statuses[Status.OK.name.lower()]
+
+    @property
     def num_errors(self) -> int:
-        return self.num_requests - self.statuses.get(Status.OK.name.lower(), 0)
+        return self.num_requests - self.num_answered
 
 
-def load_figures(samples: LoadSamples, rows_per_request: int, usage: Usage) -> LoadFigures:
-    is_answered = samples.status == Status.OK
-    num_rows = int(is_answered.sum()) * rows_per_request
-    lasted_s = float(samples.done_s.max())
+def load_figures(samples: LoadSamples, load: LoadConfig, usage: Usage) -> LoadFigures:
+    num_in_time = int((samples.is_answered & (samples.done_s <= load.duration_s)).sum())
+    num_rows = int(samples.is_answered.sum()) * load.rows_per_request
     is_sent = ~np.isnan(samples.sent_s)
     return LoadFigures(
         num_requests=len(samples),
@@ -69,8 +75,8 @@ def load_figures(samples: LoadSamples, rows_per_request: int, usage: Usage) -> L
         latency=latency(samples.latency_ms),
         service=latency(samples.service_ms[is_sent]) if is_sent.any() else None,
         by_exit_stage=_by_exit_stage(samples),
-        requests_per_s=float(is_answered.sum()) / lasted_s,
-        rows_per_s=num_rows / lasted_s,
+        requests_per_s=num_in_time / load.duration_s,
+        rows_per_s=num_in_time * load.rows_per_request / load.duration_s,
         generator=GeneratorCheck(
             lag_p99_ms=latency(samples.lag_ms).p99_ms, cpu_share=usage.generator_cpu_share
         ),

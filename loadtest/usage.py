@@ -11,7 +11,8 @@ from loadtest.wire import Client
 
 @dataclass
 class Usage:
-    """Filled in when the measured block is left. `server_cpu_s` is None where no target tells."""
+    """Filled in when the measured block is left. `server_cpu_s` is None where no target tells, or the server
+    failed or began anew meanwhile."""
 
     wall_s: float = 0.0
     generator_cpu_s: float = 0.0
@@ -31,5 +32,5 @@ async def measured_usage(clients: Sequence[Client]) -> AsyncIterator[Usage]:
     yield usage
     usage.wall_s, usage.generator_cpu_s = time.perf_counter() - wall, time.process_time() - cpu
     server_after = await server_cpu_s(clients)
-    if server_before is not None and server_after is not None:
+    if server_before is not None and server_after is not None and server_after >= server_before:
         usage.server_cpu_s = server_after - server_before

@@ -1,16 +1,20 @@
 """What a protocol must offer, and the words both protocols share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from loadtest.errors import TargetError
 from loadtest.targets import Target
 from loadtest.tensors import NamedTensor
 
 ALL_OUTPUTS = ("probabilities", "label", "score", "confidence", "accepted", "exit_stage", "exit_reason")
+# What reading JSON of another shape than expected may raise.
+MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 # What a client that acts on the answer reads; the whole distribution would mostly measure bytes.
 LEAN_OUTPUTS = ("label", "confidence", "accepted", "exit_stage")
 CASCADE_PARAMETER = "cascade"
@@ -51,6 +55,15 @@ class Answer:
     is_degraded: bool = False
 
 
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Reading a control answer that is not what the protocol says is a TargetError."""
+    try:
+        yield
+    except MISREAD as error:
+        raise TargetError(f"{what} is not what the protocol says ({error!r})") from None
+
+
 class Client(Protocol):
     """A connection to one target, for one model. Setting up raises TargetError; `send` never raises
     for what a server or a network may do."""
@@ -65,7 +78,7 @@ class Client(Protocol):
         """The cascade file; None where the server has no such model, or it is no cascade."""
 
     async def executed_rows(self) -> Mapping[str, int]:
-        """Rows that each model and member has executed since the server started."""
+        """Rows that each model and member, all versions together, has executed since the server started."""
 
     async def server_cpu_s(self) -> float | None:
         """CPU-seconds that the server has used; None where the protocol does not tell."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from loadtest.errors import TargetError, WireError
 from loadtest.targets import Target
 from loadtest.tensors import NamedTensor, array_from_bytes
-from loadtest.wire import CASCADE_PARAMETER, Answer, Reply, Request, Status
+from loadtest.wire import CASCADE_PARAMETER, MISREAD, Answer, Reply, Request, Status, translated
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 CONTROL_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
@@ -49,17 +50,18 @@ def decode_infer(body: bytes, json_bytes: int | None) -> Answer:
     split = len(body) if json_bytes is None else json_bytes
     try:
         head = orjson.loads(body[:split])
+        is_degraded = bool((head.get("parameters") or {}).get("degraded", False))
         outputs, position = {}, split
         for output in head["outputs"]:
-            size = output.get("parameters", {}).get("binary_data_size")
+            size = (output.get("parameters") or {}).get("binary_data_size")
             raw = body[position : position + (size or 0)]
             outputs[output["name"]] = _json_array(output) if size is None else _binary_array(output, raw)
             position += size or 0
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except MISREAD as error:
         raise WireError(f"the answer is not what the protocol says ({error!r})") from None
     if position != len(body):
         raise WireError(f"the answer has {len(body)} bytes where its JSON accounts for {position}")
-    return Answer(outputs, bool(head.get("parameters", {}).get("degraded", False)))
+    return Answer(outputs, is_degraded)
 
 
 def _binary_array(output: Mapping[str, Any], raw: bytes) -> NDArray[Any]:
@@ -80,6 +82,8 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
             timeout=aiohttp.ClientTimeout(total=None),
+            # Whatever the environment says of proxies: the guard for loopback must hold.
+            trust_env=False,
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )
 
@@ -95,21 +99,24 @@ class HttpClient:
         status, body = await self._get(f"/v2/models/{self._model}/config")
         if status != 200:
             return None
-        parameter = _parsed(body, self.target).get("parameters", {}).get(CASCADE_PARAMETER, {})
-        text: str | None = parameter.get("string_value")
-        return text
+        with translated(f"{self.target.url}: the configuration of {self._model!r}"):
+            return cascade_text(orjson.loads(body))
 
     async def executed_rows(self) -> Mapping[str, int]:
         status, body = await self._get("/v2/models/stats")
         if status != 200:
             raise TargetError(f"{self.target.url}: /v2/models/stats answers {status}")
-        models = _parsed(body, self.target).get("model_stats", [])
-        return {model["name"]: int(model.get("inference_count", 0)) for model in models}
+        rows: Counter[str] = Counter()
+        with translated(f"{self.target.url}: /v2/models/stats"):
+            for model in orjson.loads(body)["model_stats"]:
+                rows[str(model["name"])] += int(model.get("inference_count", 0))
+        return rows
 
     async def server_cpu_s(self) -> float | None:
         status, body = await self._get("/metrics")
         seconds = CPU_SECONDS.findall(body.decode(errors="replace")) if status == 200 else []
-        return sum(map(float, seconds)) if seconds else None
+        with translated(f"{self.target.url}: /metrics"):
+            return sum(map(float, seconds)) if seconds else None
 
     async def send(self, request: Request) -> Reply:
         try:
@@ -143,18 +150,19 @@ class HttpClient:
             raise TargetError(f"{self.target.url}: cannot be reached ({error})") from None
 
 
-def _parsed(body: bytes, target: Target) -> dict[str, Any]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise TargetError(f"{target.url}: answers with something other than JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise TargetError(f"{target.url}: answers with JSON that is no object")
-    return value
+def cascade_text(config: Any) -> str | None:
+    """The cascade file in a model's configuration, None where it holds none."""
+    parameter = (config.get("parameters") or {}).get(CASCADE_PARAMETER)
+    if parameter is None:
+        return None
+    text = parameter["string_value"]
+    if not isinstance(text, str):
+        raise TypeError(f"string_value is {text!r}")
+    return text
 
 
 def _error_text(body: bytes) -> str:
     try:
         return str(orjson.loads(body)["error"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except MISREAD:
         return body[:200].decode(errors="replace")

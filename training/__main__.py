@@ -1,9 +1,12 @@
 """`python -m training`."""
 
+import signal
 import sys
 
 from training.cli import main
 
 # Worker processes import this module again under another name; only the command itself may run.
 if __name__ == "__main__":
+    # Whoever asks it to end wants it tidied up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

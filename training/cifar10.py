@@ -21,7 +21,7 @@ def load_cifar10(config: DatasetConfig) -> Sources:
     rows = divide(labels[:num_train], classes, FRACTIONS_OF_TRAIN, config.split_seed)
     rows["test"] = np.arange(num_train, len(labels))
     images = np.concatenate([official_train.data, official_test.data])
-    return Sources(images=images, labels=labels, classes=classes, rows=rows, is_augmented=True)
+    return Sources(images=images, labels=labels, classes=classes, rows=rows)
 
 
 def _read(config: DatasetConfig, *, train: bool) -> CIFAR10:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from training.config import (
+    AUGMENTATIONS,
     DATASETS,
     OPTIMIZERS,
     DatasetConfig,
@@ -24,6 +25,7 @@ from training.schedule import SCHEDULES
 from training.selection import SELECTIONS
 from training.workers import warm_up
 
+BAD_INPUT = 2
 INTERRUPTED = 130
 
 
@@ -42,6 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+    except ModuleNotFoundError as error:
+        print(f"error: {error.name} is not installed: pip install '.[training]'", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("error: interrupted, nothing was written", file=sys.stderr)
         return INTERRUPTED
@@ -98,15 +106,29 @@ def _training_config(options: argparse.Namespace) -> TrainingConfig:
         epochs=options.epochs,
         batch_size=options.batch_size,
         seed=options.seed,
+        augmentation=_augmentation(options),
         optimizer=OptimizerConfig(
             name=options.optimizer,
             lr=options.lr,
             weight_decay=options.weight_decay,
-            momentum=options.momentum,
+            momentum=_momentum(options),
         ),
         schedule=ScheduleConfig(name=options.schedule, warmup_updates=options.warmup_updates),
         selection=SelectionConfig(name=options.selection, delta=delta),
     )
+
+
+def _augmentation(options: argparse.Namespace) -> str:
+    defaults = DATASETS[options.dataset]
+    return defaults.augmentation if options.augmentation is None else str(options.augmentation)
+
+
+def _momentum(options: argparse.Namespace) -> float:
+    if options.momentum is None:
+        return OptimizerConfig.momentum
+    if options.optimizer == "adamw":
+        raise ConfigError(f"momentum {options.momentum} has no meaning with optimizer adamw")
+    return float(options.momentum)
 
 
 def _make_parser() -> Parser:
@@ -136,7 +158,12 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_dataset_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--dataset", required=True, metavar="NAME", help=" | ".join(DATASETS))
+    group.add_argument(
+        "--dataset",
+        required=True,
+        metavar="NAME",
+        help=f"{' | '.join(DATASETS)}; training rows of the last two are shifted and mirrored",
+    )
     group.add_argument("--data-root", type=Path, metavar="FOLDER", help="where cifar10 or folder lies")
     group.add_argument("--download", action="store_true", help="fetch cifar10 to --data-root")
     group.add_argument(
@@ -158,6 +185,12 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--batch-size", type=int, default=training.batch_size, metavar="N", help="default %(default)s"
     )
+    group.add_argument(
+        "--augmentation",
+        metavar="NAME",
+        help=f"{' | '.join(AUGMENTATIONS)}, which shifts and mirrors training rows at random "
+        f"({_defaults('augmentation')})",
+    )
     group.add_argument("--lr", type=float, default=optimizer.lr, metavar="F", help="default %(default)s")
     group.add_argument(
         "--optimizer", default=optimizer.name, metavar="NAME", help=_choices(OPTIMIZERS, optimizer.name)
@@ -165,9 +198,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--weight-decay", type=float, default=optimizer.weight_decay, metavar="F", help="default %(default)s"
     )
-    group.add_argument(
-        "--momentum", type=float, default=optimizer.momentum, metavar="F", help="of sgd, default %(default)s"
-    )
+    group.add_argument("--momentum", type=float, metavar="F", help=f"of sgd, default {optimizer.momentum}")
     group.add_argument(
         "--schedule", default=schedule.name, metavar="NAME", help=_choices(SCHEDULES, schedule.name)
     )

@@ -23,7 +23,6 @@ class Dataset:
     """Four splits that share no source image, and rows that belong to no class."""
 
     classes: tuple[str, ...]
-    is_augmented: bool
     train: Split
     validation: Split
     calibration: Split
@@ -51,14 +50,14 @@ def load_dataset(config: DatasetConfig) -> Dataset:
         name: _copies(sources.images, sources.labels, rows, config, generators[name])
         for name, rows in sources.rows.items()
     }
-    patches = cut_patches(sources.images.shape[1:], NUM_PATCHES, generators["patches"])
+    patches, tiles = cut_patches(sources.images.shape[1:], NUM_PATCHES, generators["patches"])
     ood = Split(
         images=corrupt(patches, config.difficulty, generators["ood"]),
         labels=None,
-        groups=np.arange(len(patches)),
+        groups=tiles,
     )
     splits["train"] = splits["train"].head(config.max_train_rows)
-    return Dataset(classes=sources.classes, is_augmented=sources.is_augmented, ood=ood, **splits)
+    return Dataset(classes=sources.classes, ood=ood, **splits)
 
 
 def _generators(names: tuple[str, ...], seed: int) -> dict[str, np.random.Generator]:

@@ -18,6 +18,4 @@ def load_digits(config: DatasetConfig) -> Sources:
         labels=labels,
         classes=classes,
         rows=divide(labels, classes, FRACTIONS, config.split_seed),
-        # A digit shifted or mirrored in 8x8 pixels is often another digit.
-        is_augmented=False,
     )

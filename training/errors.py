@@ -5,7 +5,8 @@ TrainingError
 ├── DatasetError      the data is missing, unreadable or too small
 ├── ModelError        no such model, or it can't take this input
 ├── MemberFileError   a member on disk can't be read back
-├── DivergedError     the loss stopped being a finite number
+├── DivergedError     a loss stopped being a finite number
+├── OutputError       the run could not take its place
 └── WorkerError       a process that trained a member died
 """
 
@@ -34,6 +35,10 @@ class MemberFileError(TrainingError):
 
 class DivergedError(TrainingError):
     pass
+
+
+class OutputError(TrainingError):
+    exit_status = 2
 
 
 class WorkerError(TrainingError):

@@ -23,7 +23,7 @@ def load_folder(config: DatasetConfig) -> Sources:
     labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in files.values()])
     rows = divide(labels, classes, FRACTIONS, config.split_seed)
     images = np.stack([_read(path, config.image_size) for paths in files.values() for path in paths])
-    return Sources(images=images, labels=labels, classes=classes, rows=rows, is_augmented=True)
+    return Sources(images=images, labels=labels, classes=classes, rows=rows)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -35,5 +35,5 @@ def _read(path: Path, image_size: tuple[int, int]) -> Images:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise DatasetError(f"{path} can't be read as an image: {error}") from error

@@ -58,21 +58,24 @@ def train(
     validation_rows: Rows,
     config: TrainingConfig,
     *,
-    is_augmented: bool = False,
     on_update: OnUpdate = lambda visit: None,
     on_epoch: OnEpoch = lambda record: None,
 ) -> Outcome:
     """Trains `model` in place for `config.epochs` times N updates, N being the full batches there are.
 
-    Raises DivergedError when a loss is not finite.
+    Raises DivergedError when a loss is not finite, in training or in validation.
     """
-    state = start(model, len(train_rows.labels), config, is_augmented=is_augmented)
+    state = start(model, len(train_rows.labels), config)
     started = time.monotonic()
     records: list[EpochRecord] = []
     weights: Weights = {}
     for epoch in range(1, config.epochs + 1):
         tally = train_epoch(state, train_rows, epoch, config, on_update)
         accuracy, nll = evaluate(model, validation_rows)
+        if not math.isfinite(nll):
+            raise DivergedError(
+                f"the validation loss is {nll} after epoch {epoch}, with lr {config.optimizer.lr}"
+            )
         seconds = time.monotonic() - started
         record = tally.close(epoch, config.batch_size, accuracy=accuracy, nll=nll, seconds=seconds)
         if not records or record.rank > max(earlier.rank for earlier in records):
@@ -82,7 +85,7 @@ def train(
     return Outcome(weights=weights, best=max(records, key=lambda record: record.rank), records=tuple(records))
 
 
-def start(model: nn.Module, num_rows: int, config: TrainingConfig, *, is_augmented: bool) -> State:
+def start(model: nn.Module, num_rows: int, config: TrainingConfig) -> State:
     plan = BatchPlan(
         SELECTIONS[config.selection.name],
         num_rows=num_rows,
@@ -94,7 +97,7 @@ def start(model: nn.Module, num_rows: int, config: TrainingConfig, *, is_augment
         model=model,
         optimizer=make_optimizer(model.parameters(), config.optimizer),
         plan=plan,
-        augmenting=torch.Generator().manual_seed(config.seed) if is_augmented else None,
+        augmenting=None if config.augmentation == "none" else torch.Generator().manual_seed(config.seed),
     )
 
 

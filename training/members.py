@@ -33,7 +33,6 @@ class MemberTask:
     training: TrainingConfig
     train: Split
     validation: Split
-    is_augmented: bool
 
     @property
     def name(self) -> str:
@@ -59,7 +58,6 @@ def make_member(task: MemberTask) -> float:
             rows_of(task.train),
             rows_of(task.validation),
             task.training,
-            is_augmented=task.is_augmented,
             on_update=progress.update,
             on_epoch=progress.epoch,
         )
@@ -71,7 +69,7 @@ def write_member(task: MemberTask, model: ImageClassifier, outcome: Outcome) -> 
     task.folder.mkdir()
     save_file(outcome.weights, task.folder / "model.safetensors")
     write_records(task.folder / "metrics.csv", outcome.records)
-    manifest = json.dumps(_manifest(task, model, outcome), indent=2)
+    manifest = json.dumps(_manifest(task, model, outcome), indent=2, allow_nan=False)
     (task.folder / "member.json").write_text(manifest + "\n", encoding="utf-8")
 
 

@@ -7,11 +7,7 @@ member-1/ ...
 """
 
 import json
-import os
 import platform
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import RunConfig
+from training.config import RunConfig, TrainingConfig
 from training.datasets import Dataset, load_dataset
 from training.errors import ConfigError
 from training.members import MemberTask, make_member
 from training.models import ModelSpec, build_model, check_model_name
 from training.splits import write_split
+from training.staging import staged
 from training.workers import run_all
 
 FORMAT_VERSION = 1
@@ -44,12 +41,12 @@ def make_run(config: RunConfig, command: str) -> RunSummary:
     for name in config.models:
         check_model_name(name)
     dataset = load_dataset(config.dataset)
-    _check_batch_size(config, dataset)
+    _check_fits(config.training, len(dataset.train))
     specs = _make_specs(config, dataset)
-    with _staged(config.out) as staging:
+    with staged(config.out, overwrite=config.overwrite) as staging:
         _write_splits(staging / "splits", dataset)
         accuracies = run_all(make_member, _make_tasks(config, dataset, specs, staging), config.jobs)
-        manifest = json.dumps(_manifest(config, dataset, command), indent=2)
+        manifest = json.dumps(_manifest(config, dataset, command), indent=2, allow_nan=False)
         (staging / "run.json").write_text(manifest + "\n", encoding="utf-8")
     return RunSummary(folder=config.out, validation_accuracies=tuple(accuracies))
 
@@ -69,11 +66,16 @@ def pixel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tupl
     return tuple(means), tuple(stds)
 
 
-def _check_batch_size(config: RunConfig, dataset: Dataset) -> None:
-    if config.training.batch_size > len(dataset.train):
+def _check_fits(training: TrainingConfig, num_rows: int) -> None:
+    if training.batch_size > num_rows:
         raise ConfigError(
-            f"batch_size must be at most the {len(dataset.train)} rows of the train split, "
-            f"got {config.training.batch_size}"
+            f"batch_size must be at most the {num_rows} rows of the train split, got {training.batch_size}"
+        )
+    num_updates = training.epochs * (num_rows // training.batch_size)
+    warmup_updates = training.schedule.warmup_updates
+    if warmup_updates >= num_updates:
+        raise ConfigError(
+            f"warmup_updates must be below the {num_updates} updates of the run, got {warmup_updates}"
         )
 
 
@@ -109,7 +111,6 @@ def _make_tasks(
             training=replace(config.training, seed=config.training.seed + index),
             train=dataset.train,
             validation=dataset.validation,
-            is_augmented=dataset.is_augmented,
         )
         for index, spec in enumerate(specs)
     ]
@@ -134,20 +135,3 @@ def _manifest(config: RunConfig, dataset: Dataset, command: str) -> dict[str, An
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "command": command,
     }
-
-
-@contextmanager
-def _staged(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place on success, and is removed on any failure."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = out.parent / f".{out.name}.{os.getpid()}.partial"
-    replaced = out.parent / f".{out.name}.{os.getpid()}.replaced"
-    staging.mkdir()
-    try:
-        yield staging
-        if out.exists():
-            out.rename(replaced)
-        staging.rename(out)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)

@@ -17,4 +17,3 @@ class Sources:
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     rows: dict[str, RowNumbers]
-    is_augmented: bool

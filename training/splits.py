@@ -20,7 +20,8 @@ FRACTIONS = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
 class Split:
     """images: uint8 (N, H, W, C). labels: int64 (N,), or None out of distribution.
 
-    groups: int64 (N,), the source image a row is a copy of; rows of one group are correlated.
+    groups: int64 (N,), the source image a row is a copy of, or the part of a photograph it is cut from; rows
+    of one group are correlated.
     """
 
     images: Images

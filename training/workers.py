@@ -1,17 +1,20 @@
 """Members trained side by side, each in a process of its own."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from training.errors import WorkerError
 
 TERMINATION_S = 5.0
+ORPHANED = 1
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -31,7 +34,7 @@ def run_all(function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
     # One lock for all bars, or they would write over each other.
     lock = context.RLock()
     bystanders = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=tqdm.set_lock, initargs=(lock,)) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(lock,)) as pool:
         futures = [pool.submit(function, task) for task in tasks]
         try:
             for future in as_completed(futures):
@@ -43,6 +46,19 @@ def run_all(function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
             _terminate(set(multiprocessing.active_children()) - bystanders)
             raise
     return [future.result() for future in futures]
+
+
+def _begin(lock: Any) -> None:
+    """Begins a worker. It is a child of the fork server: nothing else ends it when the trainer is killed."""
+    tqdm.set_lock(lock)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(ORPHANED)
 
 
 def _terminate(processes: set[multiprocessing.process.BaseProcess]) -> None:

@@ -1,11 +1,40 @@
-"""When, where and how a report came about, in words. Pure."""
+"""When, where and how a report came about, in words."""
 
+import os
+import platform
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from loadtest.config import LoadConfig
-from loadtest.report.machine import Machine
 from loadtest.results import Results
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """That the generator ran on."""
+
+    cpu: str
+    num_cores: int
+    system: str
+    python: str
+
+
+def this_machine() -> Machine:
+    return Machine(
+        cpu=_cpu_model(),
+        num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+    )
+
+
+def _cpu_model() -> str:
+    lines = CPU_INFO.read_text(encoding="utf-8").splitlines() if CPU_INFO.exists() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +85,8 @@ def _latency(results: Results) -> str:
     return (
         f"open loop, {load_in_words(load)} ({len(results.campaign.schedule):,} requests), seed {load.seed}; "
         "the same arrivals and rows for every policy and protocol; a request is given up "
-        f"{load.timeout_s:g} s after its intended send; at most {load.max_in_flight} in flight; failures, "
-        "timeouts and waiting all count"
+        f"{load.timeout_s:g} s after its intended send; at most {load.max_in_flight} in flight; waiting to "
+        "be sent counts, and a request without an answer ranks above all that have one"
     )
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loadtest.report.plot_gallery import gallery_policy
-from loadtest.report.wording import count, milliseconds, multiple, percent
+from loadtest.report.wording import NONE, capacity, multiple, percent, tail
 from loadtest.results import CaseResult, Results
 
 
@@ -22,10 +21,10 @@ Figure = tuple[str, Callable[[CaseResult], str | None]]
 FIGURES: tuple[Figure, ...] = (
     ("accuracy", lambda c: percent(c.quality.accuracy.value)),
     ("coverage", lambda c: percent(c.quality.coverage.value)),
-    ("risk of the accepted", lambda c: _risk(c)),
+    ("risk of the accepted", lambda c: percent(c.quality.risk.value) if c.quality.risk.is_known else NONE),
     ("cost, × stage 1", lambda c: multiple(c.quality.cost)),
-    ("rows/s at saturation", lambda c: None if c.capacity is None else count(c.capacity.rows_per_s)),
-    ("p99 latency", lambda c: f"{milliseconds(c.load.latency.p99_ms)} ms"),
+    ("rows/s at saturation", lambda c: None if c.capacity is None else capacity(c)),
+    ("p99 latency, ms", tail),
 )
 
 
@@ -53,16 +52,15 @@ def lead(results: Results) -> str:
 
 
 def _outcome(case: CaseResult) -> str:
-    return f"{percent(case.quality.coverage.value)} of the rows are accepted, {_risk(case)} of them wrong"
-
-
-def _risk(case: CaseResult) -> str:
-    return percent(case.quality.risk.value) if case.quality.risk.is_known else "none"
+    if not case.quality.risk.is_known:
+        return "no row is accepted"
+    coverage, risk = percent(case.quality.coverage.value), percent(case.quality.risk.value)
+    return f"{coverage} of the rows are accepted, {risk} of them wrong"
 
 
 def judged_and_full(results: Results) -> tuple[CaseResult, CaseResult | None]:
     """The policy the report is about, and a policy of kind `full` where another one was driven."""
     campaign = results.campaign
-    judged = gallery_policy(results)
+    judged = results.judged_policy
     fulls = [p for p in campaign.policies if campaign.cascade.policies[p].kind == "full" and p != judged]
     return results.of(judged), results.of(fulls[0]) if fulls else None

@@ -53,15 +53,17 @@ def _protocols(results: Results) -> Iterator[Note]:
 
 
 def _cost(results: Results) -> Iterator[Note]:
-    wrong = [case for case in results.cases if not case.quality.cost_check.is_match]
-    for case in wrong:
+    for case in results.cases:
         check = case.quality.cost_check
-        yield _warning(
-            f"cost of {case.name}: the answers tell {count(check.reported_macs)} MACs a row, the rows that "
-            f"the server's members executed {count(check.executed_macs)} "
-            f"({check.executed_macs / check.reported_macs - 1:+.2%})"
-        )
-    if not wrong:
+        if check.executed_macs is None:
+            yield _warning(f"cost of {case.name}: {check.obstacle}; the cost could not be checked")
+        elif not check.is_match:
+            yield _warning(
+                f"cost of {case.name}: the answers tell {count(check.reported_macs)} MACs a row, the rows "
+                f"that the server's members executed {count(check.executed_macs)} "
+                f"({check.executed_macs / check.reported_macs - 1:+.2%})"
+            )
+    if all(case.quality.cost_check.is_match for case in results.cases):
         yield Note(
             Level.PASSED,
             "cost: the MACs told by the answers are exactly those of the rows that the members executed",
@@ -98,7 +100,7 @@ def _degraded(results: Results) -> Iterator[Note]:
         if case.quality.num_degraded:
             yield _warning(f"{case.name}: {case.quality.num_degraded} census answers were degraded")
         if case.load.num_degraded:
-            share = percent(case.load.num_degraded / case.load.num_requests)
+            share = percent(case.load.num_degraded / case.load.num_answered)
             yield _warning(f"{case.name}: {share} of the answers under load were degraded")
 
 

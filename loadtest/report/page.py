@@ -12,11 +12,13 @@ from loadtest.report.notes import Note
 from loadtest.report.page_style import CSS
 from loadtest.report.pictures import Picture, draw_pictures, write_pictures
 from loadtest.report.plot_style import policy_colours
-from loadtest.report.wording import NONE, count, exits, milliseconds, multiple, percent
+from loadtest.report.wording import NONE, capacity, count, exits, milliseconds, multiple, percent, tail
 from loadtest.results import CaseResult, Results
 from loadtest.statistics import Latency
 
 Column = tuple[str, Callable[[CaseResult], str]]
+# Of fewer requests, the p99 is the slowest of all.
+LEAST_FOR_P99 = 100
 
 
 def write_page(folder: Path, results: Results, notes: Sequence[Note], around: Circumstances) -> None:
@@ -51,11 +53,13 @@ def page(results: Results, notes: Sequence[Note], around: Circumstances, picture
 _FIGURES_SENTENCE = (
     "Accuracy is of all rows, risk is the error rate among the accepted ones, each with its 95% interval; "
     "cost is the mean work per row as a multiple of the first stage; rows/s is at saturation, and latency is "
-    "counted from the intended send at the offered rate. * marks figures that the generator itself may limit."
+    "counted from the intended send at the offered rate, a request without an answer ranking above all that "
+    "have one. * marks figures that the generator itself may limit."
 )
 _BY_STAGE_SENTENCE = (
     "An overall percentile often just says how many rows reached the last stage; so here is the latency of "
-    "the requests by the deepest stage that one of their rows needed."
+    "the requests by the deepest stage that one of their rows needed; the p99 from "
+    f"{LEAST_FOR_P99} requests on."
 )
 
 
@@ -111,19 +115,9 @@ def _share(share: Share) -> str:
     return f'{percent(share.value)}<span class="interval">{interval}</span>'
 
 
-def _capacity(case: CaseResult) -> str:
-    if case.capacity is None:
-        return NONE
-    return count(case.capacity.rows_per_s) + ("*" if case.capacity.is_generator_limited else "")
-
-
 def _cpu(case: CaseResult) -> str:
     cpu = None if case.capacity is None else case.capacity.server_cpu_ms_per_row
     return NONE if cpu is None else f"{cpu:.3f}"
-
-
-def _tail(case: CaseResult) -> str:
-    return milliseconds(case.load.latency.p99_ms) + ("*" if case.load.generator.is_limited else "")
 
 
 _COLUMNS: tuple[Column, ...] = (
@@ -133,10 +127,10 @@ _COLUMNS: tuple[Column, ...] = (
     ("exits per stage, %", lambda c: exits(c.quality.exits)),
     ("MACs a row", lambda c: count(c.quality.cost_macs)),
     ("cost", lambda c: multiple(c.quality.cost)),
-    ("rows/s", _capacity),
+    ("rows/s", capacity),
     ("server CPU ms/row", _cpu),
     ("p50 ms", lambda c: milliseconds(c.load.latency.p50_ms)),
-    ("p99 ms", _tail),
+    ("p99 ms", tail),
     ("errors", lambda c: count(c.load.num_errors)),
 )
 
@@ -153,8 +147,12 @@ def _columns_of_stage(stage: int) -> tuple[Column, ...]:
     return (
         (f"stage {stage}: requests", read(lambda latency: count(latency.num_samples))),
         ("p50 ms", read(lambda latency: milliseconds(latency.p50_ms))),
-        ("p99 ms", read(lambda latency: milliseconds(latency.p99_ms))),
+        ("p99 ms", read(_known_tail)),
     )
+
+
+def _known_tail(latency: Latency) -> str:
+    return milliseconds(latency.p99_ms) if latency.num_samples >= LEAST_FOR_P99 else NONE
 
 
 def _circumstances(results: Results, around: Circumstances) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from loadtest.report.plot_exits import draw_exits
-from loadtest.report.plot_gallery import draw_gallery, gallery_policy
+from loadtest.report.plot_gallery import draw_gallery
 from loadtest.report.plot_latency import draw_latency
 from loadtest.report.plot_quality import draw_cost_and_quality, draw_risk_coverage
 from loadtest.report.plot_scores import draw_stage1_scores
@@ -54,22 +54,25 @@ def _cost_caption(results: Results) -> str:
     return (
         "Each point is a policy, that is, a rule for when a row may stop at a cheap stage and when it must "
         "go on to a dearer one: further left is cheaper, higher is better (lower for risk); bars are 95% "
-        "intervals, and points of equal cost stand side by side."
+        "intervals. Policies of nearly the same cost are drawn side by side, a little beside their cost, so "
+        "that none hides another."
     )
 
 
 def _risk_coverage_caption(results: Results) -> str:
     return (
-        "If only the surest rows are answered (towards the left), fewer of the answers are wrong: a lower "
-        "curve ranks its rows better, and each marker is the threshold that is deployed, below which the "
-        "server says that it does not know."
+        "The share of wrong answers if only the surest rows are answered (towards the left) or all of them "
+        "(at the right end). A lower curve is wrong less often at the same coverage, be it because its "
+        "answers are better or because its scores tell better which are wrong; each marker is the threshold "
+        "that is deployed, below which the server says that it does not know."
     )
 
 
 def _scores_caption(results: Results) -> str:
     return (
-        "How sure the first, cheap stage is of each row, with the rows it gets wrong in red: the rows inside "
-        "a shaded window, or left of a dashed line, are forwarded to later stages, and all others leave here."
+        "How sure the first, cheap stage is of each row, with the rows it gets wrong in red: a policy "
+        "forwards to later stages the rows inside its shaded window, or left of its dashed line, and lets "
+        "all others leave here. Policies that act on another score are not drawn."
     )
 
 
@@ -84,14 +87,15 @@ def _latency_caption(results: Results) -> str:
     load = results.campaign.config.load
     return (
         f"Latency at {load.rate:g} requests/s, counted from the moment at which each request was meant to "
-        "leave, so that a stalled server can't hide; each step to the right is one more nine, and a curve "
-        "that jumps shows where requests begin to need another stage or to queue."
+        "leave, so that a stalled server can't hide. The axis is stretched towards the slowest requests: "
+        "from 90% to 99% is as far as from 99% to 99.9%. Requests without an answer count as slower than all "
+        "others, and a curve ends where they begin."
     )
 
 
 def _gallery_caption(results: Results) -> str:
     return (
-        f"Rows drawn at random under {gallery_policy(results)!r}, with the answer and its confidence: green "
+        f"Rows drawn at random under {results.judged_policy!r}, with the answer and its confidence: green "
         "is right, red (✗) is wrong, grey is right but was rejected; of rows that belong to no class, "
         "rejecting is right."
     )

@@ -2,10 +2,20 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from loadtest.census import Rows
-from loadtest.report.plot_style import INK, label, legend_above, new_figure, percent_axis, stage_colour
+from loadtest.report.plot_style import (
+    FAINT,
+    INK,
+    ink_on,
+    label,
+    legend_above,
+    new_figure,
+    percent_axis,
+    stage_colours,
+)
 from loadtest.results import Results
 
 # Narrower bars have no room for their figure.
@@ -25,30 +35,31 @@ def draw_exits(results: Results) -> Figure:
         label(axes, title=title, x="share of rows")
         percent_axis(axes.xaxis)
     panels[0].invert_yaxis()
-    # A column for each stage: accepted above rejected.
-    legend_above(figure, panels[0], len(campaign.cascade.stages))
+    # An empty bar, for the legend alone.
+    panels[0].barh([0], [0], color="white", hatch=HATCH, edgecolor=FAINT, label="rejected")
+    legend_above(figure, panels[0])
     return figure
 
 
 def _draw_bars(axes: Axes, rows: dict[str, Rows], num_stages: int) -> None:
     position = np.arange(len(rows))
     left = np.zeros(len(rows))
-    for stage in range(1, num_stages + 1):
+    for stage, colour in enumerate(stage_colours(num_stages), 1):
         for is_accepted in (True, False):
             shares = np.array(
                 [((r.exit_stage == stage) & (r.accepted == is_accepted)).mean() for r in rows.values()]
             )
-            _draw_part(axes, position, left, shares, stage, is_accepted=is_accepted)
+            bars = _draw_part(axes, position, left, shares, colour, is_accepted=is_accepted)
+            bars.set_label(f"stage {stage}" if is_accepted else "")
             left += shares
-    axes.set_yticks(position, list(rows))
+    axes.set_yticks(position, list(rows), parse_math=False)
     axes.set_xlim(0, 1)
     axes.grid(visible=False, axis="y")
 
 
 def _draw_part(
-    axes: Axes, position: np.ndarray, left: np.ndarray, shares: np.ndarray, stage: int, *, is_accepted: bool
-) -> None:
-    colour = stage_colour(stage)
+    axes: Axes, position: np.ndarray, left: np.ndarray, shares: np.ndarray, colour: str, *, is_accepted: bool
+) -> BarContainer:
     bars = axes.barh(
         position,
         shares,
@@ -58,11 +69,10 @@ def _draw_part(
         hatch="" if is_accepted else HATCH,
         edgecolor="white" if is_accepted else colour,
         linewidth=np.where(shares > 0, 1.0, 0.0),
-        label=f"stage {stage}, {'accepted' if is_accepted else 'rejected'}",
     )
     texts = [f"{share:.0%}" if share >= LEAST_LABELLED else "" for share in shares]
-    is_dark = is_accepted and stage > 1
     for text in axes.bar_label(bars, texts, label_type="center", fontsize=9.5):
-        text.set_color("white" if is_dark else INK)
+        text.set_color(ink_on(colour) if is_accepted else INK)
         if not is_accepted:
             text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.2})
+    return bars

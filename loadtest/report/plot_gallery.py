@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
 from loadtest.census import Rows
@@ -17,7 +18,9 @@ PER_GROUP = 12
 SHELF_HEIGHT = 0.95
 # Room for the captions of the first shelf.
 HEAD_HEIGHT = 0.22
-LONGEST_NAME = 9
+CAPTION_SIZE = 8.5
+# Of an image's width: captions may reach a little into the gap.
+CAPTION_WIDTH = 1.08
 CHANNELS = (1, 3)
 
 
@@ -48,14 +51,6 @@ def draw_gallery(results: Results) -> Figure | None:
     return figure
 
 
-def gallery_policy(results: Results) -> str:
-    """The default policy where driven, else the one whose rows leave at the most stages."""
-    campaign = results.campaign
-    if campaign.cascade.default_policy in campaign.policies:
-        return campaign.cascade.default_policy
-    return max(campaign.policies, key=lambda policy: np.count_nonzero(results.of(policy).quality.exits))
-
-
 def _images(samples: Samples) -> NDArray[np.uint8] | None:
     """The first input of bytes shaped (rows, height, width, 1 or 3)."""
     for tensor in samples.inputs:
@@ -66,7 +61,7 @@ def _images(samples: Samples) -> NDArray[np.uint8] | None:
 
 def _shelves(results: Results) -> list[_Shelf]:
     campaign = results.campaign
-    census = campaign.censuses[gallery_policy(results), campaign.protocols[0]]
+    census = campaign.censuses[results.judged_policy, campaign.protocols[0]]
     rows = census.rows
     masks = {
         "sure at\nstage 1": (rows.exit_stage == 1) & rows.accepted,
@@ -95,17 +90,36 @@ def _draw_shelf(line: list[Axes], shelf: _Shelf, classes: tuple[str, ...]) -> No
     for axes, row in zip(line[2:], shelf.chosen, strict=False):
         image: Any = images[row]
         axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        text, colour = _caption(shelf, int(row), classes)
-        axes.set_title(text, fontsize=8.5, color=colour, pad=3)
+        template, colour = _caption(shelf, int(row))
+        text = _fitted(axes, template, classes[shelf.rows.label[row]])
+        axes.set_title(text, fontsize=CAPTION_SIZE, color=colour, pad=3, parse_math=False)
 
 
-def _caption(shelf: _Shelf, row: int, classes: tuple[str, ...]) -> tuple[str, str]:
-    """What was answered, and whether that was right; out of distribution only silence is right."""
+def _caption(shelf: _Shelf, row: int) -> tuple[str, str]:
+    """What to say of the answer `{}`, and in which colour; out of distribution only silence is right."""
     rows, labels = shelf.rows, shelf.samples.labels
-    answer = classes[rows.label[row]][:LONGEST_NAME]
     if labels is None:
-        return (f"as {answer}", BAD) if rows.accepted[row] else ("rejected", GOOD)
+        return ("as {}", BAD) if rows.accepted[row] else ("rejected", GOOD)
     confidence = f"{rows.confidence[row]:.0%}"
     if rows.label[row] == labels[row]:
-        return f"{answer}  {confidence}", GOOD if rows.accepted[row] else FAINT
-    return f"{answer} ✗  {confidence}", BAD
+        return f"{{}}  {confidence}", GOOD if rows.accepted[row] else FAINT
+    return f"{{}} ✗  {confidence}", BAD
+
+
+def _fitted(axes: Axes, template: str, name: str) -> str:
+    """The caption with as much of the name as the image is wide."""
+    allowed = axes.bbox.width * CAPTION_WIDTH
+    cuts = (f"{name[:length].rstrip()}…" for length in range(len(name) - 1, 0, -1))
+    for cut in (name, *cuts):
+        text = template.format(cut)
+        if _width(axes, text) <= allowed:
+            return text
+    return text
+
+
+def _width(axes: Axes, text: str) -> float:
+    """In pixels."""
+    canvas: Any = axes.figure.canvas
+    renderer = canvas.get_renderer()
+    font = FontProperties(size=CAPTION_SIZE)
+    return float(renderer.get_text_width_height_descent(text, font, ismath=False)[0])

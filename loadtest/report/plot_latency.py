@@ -20,9 +20,11 @@ def draw_latency(results: Results) -> Figure:
         for policy in campaign.policies:
             latency_ms = np.sort(campaign.loads[policy, protocol].samples.latency_ms)
             quantile = np.arange(len(latency_ms)) / len(latency_ms)
+            # Requests without an answer come last, at infinity: the curve ends where they begin.
+            is_answered = np.isfinite(latency_ms)
             axes.plot(
-                _nines(quantile),
-                latency_ms,
+                _nines(quantile[is_answered]),
+                latency_ms[is_answered],
                 color=colours[policy],
                 linewidth=2,
                 label=policy,

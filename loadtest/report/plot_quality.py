@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.transforms import offset_copy
 
 from cascade.metrics import risk_coverage
 from loadtest.quality import Share
@@ -23,21 +24,26 @@ PANELS = (
 )
 # The curve's beginning rests on a handful of rows and jumps about.
 LEAST_COVERAGE = 0.05
-# Of the span of costs.
-APART = 0.035
+# Policies nearer than this share of the span of costs would hide each other's intervals.
+NEAR = 0.06
+# Typographic points between neighbours, and how far a marker may stand from its cost.
+STEP_POINTS = 8.0
+FARTHEST_POINTS = 6.0
+MARGIN = 0.12
 
 
 def draw_cost_and_quality(results: Results) -> Figure:
     policies = results.campaign.policies
     colours, markers = policy_colours(policies), policy_markers(policies)
-    places = side_by_side({policy: results.of(policy).quality.cost for policy in policies})
+    costs = {policy: results.of(policy).quality.cost for policy in policies}
+    dodges = dodges_points(costs)
     figure, panels = new_figure(3.9, len(PANELS))
     for axes, (name, title) in zip(panels, PANELS, strict=True):
-        for policy in policies:
-            share: Share = getattr(results.of(policy).quality, name)
+        shares: dict[str, Share] = {p: getattr(results.of(p).quality, name) for p in policies}
+        for policy, share in shares.items():
             if share.is_known:
                 axes.errorbar(
-                    places[policy],
+                    costs[policy],
                     share.value,
                     yerr=[[share.value - share.low], [share.high - share.value]],
                     marker=markers[policy],
@@ -47,22 +53,40 @@ def draw_cost_and_quality(results: Results) -> Figure:
                     linestyle="none",
                     elinewidth=1.6,
                     capsize=4,
+                    transform=offset_copy(axes.transData, figure, x=dodges[policy], units="points"),
                 )
         label(axes, title=title, x="cost (multiple of stage 1)")
-        axes.margins(x=0.12, y=0.12)
+        # Dodged marks are no data to matplotlib, which so can't find the limits.
+        axes.set_xlim(*_limits(list(costs.values())))
+        axes.set_ylim(*_limits([end for s in shares.values() if s.is_known for end in (s.low, s.high)]))
         percent_axis(axes.yaxis)
     legend_above(figure, panels[0])
     return figure
 
 
-def side_by_side(costs: dict[str, float]) -> dict[str, float]:
-    """Where to draw each cost: policies fitted to one budget would hide each other's intervals."""
-    step = APART * (max(costs.values()) - min(costs.values()))
-    places: dict[str, float] = {}
-    for policy, cost in costs.items():
-        taken = sum(abs(cost - costs[other]) < step for other in places)
-        places[policy] = cost + taken * step
-    return places
+def dodges_points(costs: dict[str, float]) -> dict[str, float]:
+    """How far beside its cost each policy is drawn, in typographic points: neighbours are spread evenly
+    about their costs, and the others stand where they belong."""
+    near = NEAR * (max(costs.values()) - min(costs.values()))
+    ordered = sorted(costs, key=lambda policy: costs[policy])
+    clusters = [[ordered[0]]]
+    for policy in ordered[1:]:
+        if costs[policy] - costs[clusters[-1][-1]] <= near:
+            clusters[-1].append(policy)
+        else:
+            clusters.append([policy])
+    return {policy: dodge for cluster in clusters for policy, dodge in _spread(cluster).items()}
+
+
+def _spread(cluster: list[str]) -> dict[str, float]:
+    half = min(FARTHEST_POINTS, STEP_POINTS * (len(cluster) - 1) / 2)
+    return dict(zip(cluster, np.linspace(-half, half, len(cluster)).tolist(), strict=True))
+
+
+def _limits(values: list[float]) -> tuple[float, float]:
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    margin = MARGIN * (high - low) or MARGIN
+    return low - margin, high + margin
 
 
 def draw_risk_coverage(results: Results) -> Figure:

@@ -31,7 +31,7 @@ def draw_stage1_scores(results: Results) -> Figure | None:
     correct = census.rows.label == campaign.samples.labels
     scores = census.rows.score
     figure, (axes,) = new_figure(4.3)
-    edges = _edges(scores)
+    edges = _edges(scores if census.ood is None else np.concatenate([scores, census.ood.score]))
     axes.hist(scores[correct], edges.tolist(), color=PALE, label="correct at stage 1", log=True)
     _outline(axes, scores[~correct], edges, BAD, "wrong at stage 1")
     if census.ood is not None:
@@ -74,12 +74,19 @@ def _draw_rules(axes: Axes, results: Results, first: str, edges: NDArray[np.floa
             continue
         if policy.windows and policy.windows[0] != NOTHING:
             low, high = np.clip([policy.windows[0].lo, policy.windows[0].hi], edges[0], edges[-1])
-            axes.axvspan(low, high, color=colours[name], alpha=0.22, zorder=0, label=f"{name}: forwarded")
+            _draw_window(axes, low, high, colours[name], f"{name}: forwarded")
         if policy.thresholds:
             cut = float(np.clip(policy.thresholds[0], edges[0], edges[-1]))
             axes.axvline(
                 cut, color=colours[name], linestyle="--", linewidth=2, label=f"{name}: forwarded below"
             )
+
+
+def _draw_window(axes: Axes, low: float, high: float, colour: str, text: str) -> None:
+    """Shaded behind the bars, so that it hides none, and edged above them, so that none hides it."""
+    axes.axvspan(low, high, color=colour, alpha=0.22, zorder=0, label=text)
+    for edge in (low, high):
+        axes.axvline(edge, color=colour, linewidth=1.6, zorder=5)
 
 
 def _is_same_score(policy: Policy, first: Policy) -> bool:

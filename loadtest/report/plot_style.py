@@ -3,9 +3,12 @@
 import io
 from collections.abc import Sequence
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter
@@ -20,7 +23,8 @@ STRANGE = "#6b46c1"
 # Told apart with any colour vision; after Okabe & Ito.
 POLICIES = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#6b7280", "#a16207")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
-STAGES = ("#9ecae1", "#4292c6", "#08519c", "#08306b")
+# Of the colour map of stages; its lightest part is too near to white.
+LIGHTEST_STAGE = 0.3
 DPI = 170
 WIDTH = 10.0
 # What a legend's entry takes: its key and the space around it, and each letter of its text.
@@ -69,7 +73,7 @@ def legend_above(figure: Figure, axes: Axes, num_columns: int = 8) -> None:
     """One legend for all panels, outside them, so that it can hide nothing; as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     entry_inches = KEY_INCHES + LETTER_INCHES * max(map(len, labels))
-    figure.legend(
+    legend = figure.legend(
         handles,
         labels,
         loc="outside upper left",
@@ -78,6 +82,8 @@ def legend_above(figure: Figure, axes: Axes, num_columns: int = 8) -> None:
         fontsize=10,
         labelcolor=INK,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def policy_colours(policies: Sequence[str]) -> dict[str, str]:
@@ -88,9 +94,15 @@ def policy_markers(policies: Sequence[str]) -> dict[str, str]:
     return {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(policies)}
 
 
-def stage_colour(stage: int) -> str:
-    """Deeper stages are darker; `stage` counts from 1."""
-    return STAGES[min(stage, len(STAGES)) - 1]
+def stage_colours(num_stages: int) -> list[str]:
+    """Each stage has a colour of its own; deeper ones are darker."""
+    return [to_hex(colormaps["YlGnBu"](share)) for share in np.linspace(LIGHTEST_STAGE, 1.0, num_stages)]
+
+
+def ink_on(colour: str) -> str:
+    """What can be read on a colour: dark on light ones, white on dark ones."""
+    luminance = np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722))
+    return INK if luminance > 0.55 else "white"
 
 
 def png(figure: Figure) -> bytes:

@@ -1,15 +1,11 @@
-"""The figures for programs: `summary.json`, `summary.csv`, and the raw samples as `.npz`."""
+"""The figures for programs: `summary.json` and `summary.csv`."""
 
 import csv
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from loadtest.folder import SUMMARY
 from loadtest.quality import Quality, Share
@@ -85,11 +81,13 @@ def _share(share: Share) -> dict[str, Any] | None:
 
 
 def _load_to_json(load: LoadFigures) -> dict[str, Any]:
-    return {
+    """Null where a percentile falls among the requests without an answer."""
+    parts = {
         **asdict(load),
         "num_errors": load.num_errors,
         "generator": {**asdict(load.generator), "is_limited": load.generator.is_limited},
     }
+    return {key: _finite(value) for key, value in parts.items()}
 
 
 def flat(case: CaseResult) -> dict[str, Any]:
@@ -108,25 +106,11 @@ def flat(case: CaseResult) -> dict[str, Any]:
     line |= {"requests_per_s": load.requests_per_s, "rows_per_s": load.rows_per_s}
     line |= {"num_errors": load.num_errors, "server_cpu_ms_per_row": load.server_cpu_ms_per_row}
     line["is_generator_limited"] = load.generator.is_limited
-    return {key: None if _is_nan(value) else value for key, value in line.items()}
+    return {key: _finite(value) for key, value in line.items()}
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def write_raw(folder: Path, results: Results) -> None:
-    """`raw/`: the schedule, and of each case what came of every request and of every row."""
-    raw = folder / "raw"
-    raw.mkdir()
-    campaign = results.campaign
-    _save(raw / "schedule.npz", {"intended_s": campaign.schedule.intended_s, "rows": campaign.schedule.rows})
-    for (policy, protocol), run in campaign.loads.items():
-        _save(raw / f"load-{policy}-{protocol}.npz", run.samples.arrays())
-    for (policy, protocol), census in campaign.censuses.items():
-        ood = {f"ood_{name}": array for name, array in census.ood.arrays().items()} if census.ood else {}
-        _save(raw / f"census-{policy}-{protocol}.npz", census.rows.arrays() | ood)
-
-
-def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    np.savez_compressed(path, allow_pickle=False, **dict[str, Any](arrays))
+def _finite(value: Any) -> Any:
+    """None in the place of what JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from loadtest.report.circumstances import load_in_words
 from loadtest.report.notes import Level, Note
-from loadtest.report.wording import NONE, count, estimate, exits, milliseconds, multiple
+from loadtest.report.wording import capacity, count, estimate, exits, milliseconds, multiple, tail
 from loadtest.results import CaseResult, Results
 
 Column = tuple[str, Callable[[CaseResult], str]]
@@ -27,9 +27,9 @@ COST: tuple[Column, ...] = (
     ("cost", lambda c: multiple(c.quality.cost)),
 )
 SPEED: tuple[Column, ...] = (
-    ("rows/s", lambda c: NONE if c.capacity is None else count(c.capacity.rows_per_s) + _mark(c)),
+    ("rows/s", capacity),
     ("p50 ms", lambda c: milliseconds(c.load.latency.p50_ms)),
-    ("p99 ms", lambda c: milliseconds(c.load.latency.p99_ms) + ("*" if c.load.generator.is_limited else "")),
+    ("p99 ms", tail),
     ("errors", lambda c: count(c.load.num_errors)),
 )
 LAYOUTS: tuple[tuple[tuple[Column, ...], ...], ...] = (
@@ -43,12 +43,9 @@ PIPED_WIDTH = 160
 UNBOUNDED = 10_000
 LEGEND = (
     "accuracy of all rows, risk of the accepted, [95% interval]; cost in multiples of stage 1; rows/s at "
-    "saturation; latency from the intended send at the offered rate; * generator-limited"
+    "saturation; latency from the intended send at the offered rate, failures ranking last; "
+    "* generator-limited"
 )
-
-
-def _mark(case: CaseResult) -> str:
-    return "*" if case.capacity is not None and case.capacity.is_generator_limited else ""
 
 
 def print_results(console: Console, results: Results, notes: Sequence[Note]) -> None:

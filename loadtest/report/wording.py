@@ -1,8 +1,12 @@
 """Figures as people read them."""
 
+import math
+
 from loadtest.quality import Share
+from loadtest.results import CaseResult
 
 NONE = "–"
+NO_ANSWER = "no answer"
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -29,8 +33,22 @@ def count(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
+    if math.isinf(value):
+        return NO_ANSWER
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def multiple(value: float) -> str:
     return f"{value:.2f}×"
+
+
+def capacity(case: CaseResult) -> str:
+    """Rows per second at saturation, marked where the generator may be what is saturated."""
+    if case.capacity is None:
+        return NONE
+    return count(case.capacity.rows_per_s) + ("*" if case.capacity.is_generator_limited else "")
+
+
+def tail(case: CaseResult) -> str:
+    """p99 in milliseconds, marked where the generator may be the cause."""
+    return milliseconds(case.load.latency.p99_ms) + ("*" if case.load.generator.is_limited else "")

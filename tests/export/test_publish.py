@@ -1,8 +1,10 @@
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
 
-from export.publish import publish, staging_beside
+from export.publish import locked, publish, staging_beside
 from tests.export.conftest import contents
 
 
@@ -46,6 +48,41 @@ def test_new_files_stand_beside_the_old_versions(repository: Path) -> None:
     kept = {"m-0/1/model.onnx": "one", "other-0/1/model.onnx": "theirs"}
     assert texts(repository) == SECOND | kept
     assert [path.name for path in repository.parent.iterdir()] == ["models"]
+
+
+def test_all_that_a_cascade_names_is_on_the_disk_before_it(
+    monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    synced: list[tuple[str, str]] = []
+
+    def note(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((path.name, (repository / "m.cascade.json").read_text()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    publish_files(repository, SECOND)
+    staged = {"new", "m-0", "m-1", "1", "2", "config.pbtxt", "model.onnx", "m.scores.npz", "m.cascade.json"}
+    assert {name for name, cascade in synced if cascade == "cascade 1"} == staged | {"models"}
+    # The member's own folder once staged and twice for what was moved into it.
+    assert [name for name, _ in synced].count("m-0") == 3
+    assert synced[-1] == ("models", "cascade 2")
+
+
+def is_locked(repository: Path) -> bool:
+    with (repository.parent / f".{repository.name}.lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_exports_keep_each_other_out_for_as_long_as_they_publish(repository: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), locked(repository):
+        assert is_locked(repository)
+        assert not (repository / ".models.lock").exists()
+        raise KeyboardInterrupt
+    assert not is_locked(repository)
 
 
 def test_a_missing_repository_is_made(tmp_path: Path) -> None:

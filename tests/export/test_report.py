@@ -18,9 +18,7 @@ def test_the_report_tells_content_checks_and_policies(
         assert re.search(rf"digits-{index}/1/model.onnx .* 0\.00% of predictions changed on 240 rows", output)
     assert "  digits.scores.npz  240 calibration rows\n" in output
     assert "  digits.cascade.json  stages digits-0 -> digits-1\n" in output
-    policies = re.findall(
-        r"^  (\w+) +cost (\S+)x  coverage 100\.0% \[.*\]  risk \S+% \[.*\](.*)$", output, re.M
-    )
+    policies = re.findall(POLICY, output, re.M)
     assert [name for name, _, _ in policies] == ["first", "threshold", "window", "agreement", "full"]
     assert [cost for name, cost, _ in policies if name in ("first", "full")] == ["1.000", "2.000"]
     assert [name for name, _, mark in policies if mark] == ["window"]

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -153,7 +155,53 @@ def test_an_existing_report_is_kept_without_overwrite(
     assert summary["cases"][0]["capacity"] is None
 
 
-def test_an_interrupt_leaves_nothing_behind(server: TinyServer, tmp_path: Path) -> None:
+def test_an_out_that_cannot_be_written_is_refused_before_any_load(
+    server: TinyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(server, tmp_path, "--out", str(tmp_path / "file" / "report")) == 2
+    assert "report can't be written (" in capsys.readouterr().err
+    assert server.num_requests == 0
+
+
+@pytest.mark.parametrize("strike", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_server_that_dies_or_stalls_under_load_still_makes_a_report(
+    strike: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def strike_amid_load(pid: int) -> None:
+        wait_until(lambda: any(tmp_path.glob(".report.*.partial/raw/schedule.npz")))
+        time.sleep(0.5)
+        os.kill(pid, strike)
+
+    arguments = ["--model", "tiny", "--policies", "first", "--rate", "50", "--duration", "1.5"]
+    arguments += ["--timeout", "0.5", "--capacity-seconds", "0"]
+    files = ["--samples", str(rows(tmp_path, "test.npz")), "--out", str(tmp_path / "report")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.loadtest.tiny_server"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        striker = threading.Thread(target=strike_amid_load, args=(process.pid,))
+        striker.start()
+        try:
+            assert main([url, *arguments, *files]) == 0
+        finally:
+            striker.join()
+            process.kill()
+    (case,) = json.loads((tmp_path / "report" / "summary.json").read_text())["cases"]
+    load = case["load"]
+    assert load["statuses"]["ok"] > 5
+    assert load["statuses"]["broken"] + load["statuses"]["timeout"] > 5
+    assert sum(load["statuses"].values()) == load["num_requests"] == 75
+    assert load["latency"]["p99_ms"] is None
+    assert load["server_cpu_ms_per_row"] is None
+    assert "no answer" in capsys.readouterr().out
+
+
+def test_an_interrupt_keeps_what_was_measured(server: TinyServer, tmp_path: Path) -> None:
     files = ["--samples", str(rows(tmp_path, "test.npz")), "--out", str(tmp_path / "report")]
     command = [
         sys.executable,
@@ -171,8 +219,10 @@ def test_an_interrupt_leaves_nothing_behind(server: TinyServer, tmp_path: Path) 
         process.send_signal(signal.SIGINT)
         _, printed = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert printed.splitlines()[-1] == "error: interrupted, nothing was written"
-    assert [path.name for path in tmp_path.iterdir()] == ["test.npz"]
+    kept = tmp_path / "report.unfinished"
+    assert printed.splitlines()[-1] == f"error: interrupted; what was measured so far is in {kept}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.unfinished", "test.npz"]
+    assert np.load(kept / "raw" / "census-first-http.npz")["label"].tolist() == [0, 1] * 5
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -13,31 +13,72 @@ def report(folder: Path) -> Path:
     return folder
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_a_report_appears_whole(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "report"
-    with published(out) as folder:
+    with published(out, overwrite=False) as folder:
         (folder / "summary.json").write_text("{}")
         assert not out.exists()
     assert (out / "summary.json").read_text() == "{}"
-    assert [path.name for path in out.parent.iterdir()] == ["report"]
+    assert names(out.parent) == ["report"]
 
 
-def test_an_error_leaves_the_old_report_and_nothing_else(tmp_path: Path) -> None:
-    out = report(tmp_path / "report")
-    with pytest.raises(RuntimeError), published(out) as folder:
-        (folder / "summary.json").write_text("half")
+def test_an_error_before_anything_was_measured_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as failed, published(tmp_path / "report", overwrite=False):
         raise RuntimeError
-    assert (out / "summary.json").read_text() == "{}"
-    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert names(tmp_path) == []
+    assert not hasattr(failed.value, "__notes__")
+
+
+def test_a_late_error_keeps_what_was_measured_and_the_old_report(tmp_path: Path) -> None:
+    out = report(tmp_path / "report")
+    for number in ("", "-2"):
+        with pytest.raises(RuntimeError) as failed, published(out, overwrite=True) as folder:
+            (folder / "raw.npz").write_text("hours")
+            raise RuntimeError
+        kept = tmp_path / f"report.unfinished{number}"
+        assert (kept / "raw.npz").read_text() == "hours"
+        assert failed.value.__notes__ == [f"what was measured so far is in {kept}"]
+    assert names(out) == ["old.png", "summary.json"]
+    assert names(tmp_path) == ["report", "report.unfinished", "report.unfinished-2"]
 
 
 def test_the_old_report_is_replaced_as_a_whole(tmp_path: Path) -> None:
     out = report(tmp_path / "report")
-    check_out(out, overwrite=True)
-    with published(out) as folder:
+    with published(out, overwrite=True) as folder:
         (folder / "summary.json").write_text("new")
-    assert [path.name for path in out.iterdir()] == ["summary.json"]
-    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert names(out) == ["summary.json"]
+    assert names(tmp_path) == ["report"]
+
+
+def test_the_old_report_comes_back_where_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, rename = report(tmp_path / "report"), Path.rename
+
+    def fails_into_place(path: Path, target: Path) -> Path:
+        if path.suffix == ".partial" and target == out:
+            raise OSError("disk is gone")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails_into_place)
+    with pytest.raises(OSError, match="disk is gone"), published(out, overwrite=True) as folder:
+        (folder / "summary.json").write_text("new")
+    assert names(out) == ["old.png", "summary.json"]
+    assert names(tmp_path) == ["report", "report.unfinished"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_another_put_there_meanwhile_is_spared(tmp_path: Path, overwrite: bool) -> None:
+    out = tmp_path / "report"
+    with pytest.raises(ConfigError, match="by another"), published(out, overwrite=overwrite) as folder:
+        (folder / "summary.json").write_text("new")
+        report(out)
+    assert names(out) == ["old.png", "summary.json"]
+    assert names(tmp_path) == ["report", "report.unfinished"]
 
 
 def test_what_is_there_is_refused_without_overwrite(tmp_path: Path) -> None:

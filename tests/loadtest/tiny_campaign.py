@@ -9,6 +9,7 @@ import numpy as np
 from loadtest.campaign import run_campaign
 from loadtest.cli import parse
 from loadtest.progress import Progress
+from loadtest.raw import RawFiles
 from loadtest.results import Results, compute_results
 from tests.loadtest.tiny_server import TinyServer
 
@@ -29,4 +30,4 @@ def results_of(server: TinyServer, folder: Path, *more: str) -> Results:
     files = ["--samples", str(rows(folder, "test.npz")), "--out", str(folder / "report")]
     urls = [server.http_url, server.grpc_url]
     config = parse([*urls, "--model", "tiny", *files, *FAST, *more])
-    return compute_results(asyncio.run(run_campaign(config, Progress())))
+    return compute_results(asyncio.run(run_campaign(config, Progress(), RawFiles(folder))))

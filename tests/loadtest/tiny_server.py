@@ -77,7 +77,8 @@ def raw(name: str, array: np.ndarray) -> bytes:
 
 @dataclass
 class TinyServer:
-    """Knobs may be turned while it runs. `stall_at` and `refuse_every` count inference requests from 1."""
+    """Knobs may be turned while it runs. `stall_at` and `refuse_every` count inference requests from 1;
+    `control` holds JSON by path, answered in the place of what belongs there."""
 
     http_port: int = 0
     grpc_port: int = 0
@@ -86,6 +87,9 @@ class TinyServer:
     refuse_every: int = 0
     garble_grpc: bool = False
     uncounted_rows: int = 0
+    other_rows: int = 0
+    is_statistics_broken: bool = False
+    control: dict[str, Any] = field(default_factory=dict)
     num_requests: int = 0
     executed: dict[str, int] = field(default_factory=lambda: {"tiny": 0, "tiny-0": 0, "tiny-1": 0})
 
@@ -105,7 +109,7 @@ class TinyServer:
         if self.refuse_every and self.num_requests % self.refuse_every == 0:
             return None
         outputs = answers(np.frombuffer(data, "<f4").reshape(shape), policy)
-        self.executed["tiny"] += shape[0]
+        self.executed["tiny"] += shape[0] + self.other_rows
         self.executed["tiny-0"] += shape[0] - self.uncounted_rows
         self.executed["tiny-1"] += int((outputs["exit_stage"] == 2).sum())
         return outputs
@@ -116,7 +120,7 @@ class Http:
         self._server = server
 
     def app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self.foreign])
         app.router.add_get("/v2/health/ready", self.ready)
         app.router.add_get("/v2/models/stats", self.stats)
         app.router.add_get("/v2/models/{name}/config", self.config)
@@ -124,10 +128,19 @@ class Http:
         app.router.add_post("/v2/models/tiny/infer", self.infer)
         return app
 
+    @web.middleware
+    async def foreign(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path in self._server.control:
+            return web.json_response(self._server.control[request.path])
+        response: web.StreamResponse = await handler(request)
+        return response
+
     async def ready(self, request: web.Request) -> web.Response:
         return web.json_response({"ready": True})
 
     async def stats(self, request: web.Request) -> web.Response:
+        if self._server.is_statistics_broken:
+            return web.json_response({"error": "no statistics"}, status=500)
         stats = [{"name": name, "inference_count": rows} for name, rows in self._server.executed.items()]
         return web.json_response({"model_stats": stats})
 
@@ -234,3 +247,9 @@ def tiny_server() -> Iterator[TinyServer]:
         loop.call_soon_threadsafe(is_done.set)
         thread.join(10)
         loop.close()
+
+
+if __name__ == "__main__":
+    with tiny_server() as running:
+        print(running.http_url, flush=True)
+        threading.Event().wait()

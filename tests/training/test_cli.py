@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import training
-from training.cli import main
+from training.cli import main, parse
 
 CHECKOUT = Path(training.__file__).parents[1]
 GOOD = {"--dataset": "digits", "--models": "resnet8", "--out": "run", "--jobs": "1"}
@@ -40,8 +40,21 @@ BAD_INPUT = [
     ({"--optimizer": "lion"}, "no optimizer 'lion': there is sgd, adamw"),
     ({"--schedule": "step"}, "no schedule 'step': there is cosine, constant"),
     ({"--weight-decay": "-1"}, "weight_decay must be a number of 0 or more, got -1.0"),
+    ({"--optimizer": "adamw", "--momentum": "0.9"}, "momentum 0.9 has no meaning with optimizer adamw"),
     ({"--momentum": "1"}, "momentum must be in [0, 1), got 1.0"),
     ({"--warmup-updates": "-1"}, "warmup_updates must be 0 or more, got -1"),
+    (
+        {"--warmup-updates": "40", "--max-train-rows": "64"},
+        "warmup_updates must be below the 40 updates of the run, got 40",
+    ),
+    ({"--augmentation": "heavy"}, "no augmentation 'heavy': there is none, standard"),
+    ({"--seed": "99999999999999999999999"}, "seed must be 4294967295 or less, got 99999999999999999999999"),
+    ({"--split-seed": "4294967296"}, "split_seed must be 4294967295 or less, got 4294967296"),
+    (
+        {"--models": "resnet8,resnet8", "--seed": "4294967295"},
+        "seed must be 4294967294 or less, got 4294967295",
+    ),
+    ({"--out": "x" * 300}, "[Errno 36] File name too long"),
     ({"--seed": "-1"}, "seed must be 0 or more, got -1"),
     ({"--split-seed": "-1"}, "split_seed must be 0 or more, got -1"),
     ({"--difficulty": "1.5"}, "difficulty must be between 0 and 1, got 1.5"),
@@ -60,6 +73,10 @@ BAD_INPUT = [
     (
         {"--dataset": "folder", "--data-root": ".", "--image-size": "0x8"},
         "image_size must be 1 or more, got 0",
+    ),
+    (
+        {"--dataset": "folder", "--data-root": ".", "--image-size": "2000000000"},
+        "image_size must be 4096 or less, got 2000000000",
     ),
     ({"--dataset": "folder", "--data-root": ".", "--image-size": "8"}, ". holds 0 class folders"),
     ({"--out": ".."}, "out must name a folder, got .."),
@@ -98,6 +115,35 @@ def test_what_is_there_is_left_alone(tmp_path, monkeypatch, capsys, file, overwr
     assert (tmp_path / "run" / file).read_text() == "kept"
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("kept")
+    assert main(arguments({"--out": str(tmp_path / "file" / "run"), "--epochs": "1"})) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: [Errno ") and str(tmp_path / "file") in line and line.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "given", "expected"),
+    [
+        ("digits", None, "none"),
+        ("digits", "standard", "standard"),
+        ("folder", None, "standard"),
+        ("cifar10", None, "standard"),
+        ("folder", "none", "none"),
+    ],
+)
+def test_augmentation_goes_by_the_data_set_unless_told(tmp_path, dataset, given, expected):
+    reads_files = dataset != "digits"
+    changes = {
+        "--dataset": dataset,
+        "--data-root": str(tmp_path) if reads_files else None,
+        "--image-size": "8" if dataset == "folder" else None,
+        "--augmentation": given,
+    }
+    assert parse(arguments(changes)).training.augmentation == expected
+
+
 def test_help_names_every_choice(capsys):
     with pytest.raises(SystemExit) as leaving:
         main(["--help"])
@@ -105,6 +151,7 @@ def test_help_names_every_choice(capsys):
     text = capsys.readouterr().out
     for word in ("digits", "cifar10", "folder", "hard-batch", "cosine", "adamw", "resnet8", "torchvision:"):
         assert word in text
+    assert "shifted and mirrored" in text
 
 
 def test_arguments_are_checked_before_torch_is_imported():

@@ -88,14 +88,26 @@ def test_an_epoch_is_n_updates_whatever_the_selection(model, rows):
     assert outcome.records[1].batches_visited < 12
 
 
-def test_skipped_batches_are_never_loaded(model, rows, monkeypatch):
-    loaded = []
-    take = loop._take
-    monkeypatch.setattr(
-        loop, "_take", lambda rows, visit, other: loaded.append(visit) or take(rows, visit, other)
-    )
-    train(model, rows, rows, make_config())
-    assert len(loaded) == 72
+class Watched:
+    """Images that note which rows are taken of them."""
+
+    def __init__(self, images):
+        self.images, self.taken = images, []
+
+    def __getitem__(self, rows):
+        self.taken.append(rows.tolist())
+        return self.images[rows]
+
+
+@pytest.mark.parametrize("augmentation", ["none", "standard"])
+def test_skipped_batches_are_never_loaded(model, rows, augmentation):
+    watched, visits = Watched(rows.images), []
+    config = make_config(delta=0.25, augmentation=augmentation)
+    train(model, Rows(images=watched, labels=rows.labels), rows, config, on_update=visits.append)
+    assert watched.taken == [visit.rows.tolist() for visit in visits]
+    first, *later = (watched.taken[start : start + 12] for start in range(0, 72, 12))
+    assert len(set(itertools.chain(*first))) == 48
+    assert all(len(set(itertools.chain(*epoch))) < 48 for epoch in later)
 
 
 def test_none_visits_every_batch_every_epoch(model, rows):
@@ -151,6 +163,27 @@ def test_a_loss_that_is_not_finite_ends_the_training(model, rows):
     config = make_config(optimizer=OptimizerConfig(lr=1e38), schedule=ScheduleConfig(name="constant"))
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at update \d+, with lr 1e\+38"):
         train(model, rows, rows, config)
+
+
+@pytest.mark.parametrize("nll", [np.nan, np.inf])
+def test_a_validation_loss_that_is_not_finite_ends_the_training(model, rows, monkeypatch, nll):
+    monkeypatch.setattr(loop, "evaluate", lambda model, rows: (0.9, nll))
+    with pytest.raises(DivergedError, match=rf"the validation loss is {nll} after epoch 1, with lr 0\.01"):
+        train(model, rows, rows, make_config())
+
+
+def test_augmentation_changes_what_is_trained_on(model, rows, monkeypatch):
+    seen = []
+    train_batch = loop.train_batch
+    monkeypatch.setattr(loop, "train_batch", lambda *given: seen.append(given[3]) or train_batch(*given))
+    visits = []
+    for augmentation in ("none", "standard"):
+        config = make_config(epochs=1, augmentation=augmentation)
+        train(model, rows, rows, config, on_update=visits.append)
+    plain, augmented = seen[:12], seen[12:]
+    taken = [rows.images[visit.rows] for visit in visits]
+    assert all(map(torch.equal, plain, taken[:12]))
+    assert not any(map(torch.equal, augmented, taken[12:]))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 
 from training.config import TrainingConfig
@@ -17,24 +18,35 @@ EMPTY = Split(
 )
 
 
+def make_task(folder):
+    return MemberTask(
+        index=2,
+        folder=folder / "member-2",
+        spec=SPEC,
+        training=TrainingConfig(seed=9),
+        train=EMPTY,
+        validation=EMPTY,
+    )
+
+
 def record(epoch, accuracy):
     tally = Tally()
     tally.add(Visit(batch=0, rows=np.arange(2), round_number=0, round_overlap=None), 1.0, 0.1)
     return tally.close(epoch, 2, accuracy=accuracy, nll=0.5, seconds=1)
 
 
+def test_a_figure_that_is_no_number_is_not_written(tmp_path):
+    model, records = build_model(SPEC), (record(1, float("nan")),)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_member(
+            make_task(tmp_path), model, Outcome(weights=snapshot(model), best=records[0], records=records)
+        )
+
+
 def test_the_best_weights_are_written_not_the_last(tmp_path):
     best, last = build_model(SPEC), build_model(SPEC)
     records = (record(1, 0.75), record(2, 0.5))
-    task = MemberTask(
-        index=2,
-        folder=tmp_path / "member-2",
-        spec=SPEC,
-        training=TrainingConfig(seed=9),
-        train=EMPTY,
-        validation=EMPTY,
-        is_augmented=False,
-    )
+    task = make_task(tmp_path)
     write_member(task, last, Outcome(weights=snapshot(best), best=records[0], records=records))
 
     loaded, manifest = load_member(task.folder)

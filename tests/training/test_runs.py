@@ -100,6 +100,17 @@ def test_members_know_how_they_were_made(run):
     assert read_json(run / "member-0" / "member.json")["macs"] == 763_520
 
 
+def test_pixels_are_normalised_by_the_train_split_alone(run):
+    dataset = load_dataset(SPLITS)
+    for index in (0, 1):
+        model = read_json(run / f"member-{index}" / "member.json")["model"]
+        given = (model["mean"], model["std"])
+        assert given == tuple(map(list, pixel_statistics(dataset.train.images)))
+        for name in ("validation", "calibration", "test"):
+            mean, std = pixel_statistics(dataset.splits[name].images)
+            assert given[0] != list(mean) and given[1] != list(std)
+
+
 def test_weights_reload_to_the_same_validation_accuracy(run):
     validation = rows_of(load_dataset(SPLITS).validation)
     for index in (0, 1):

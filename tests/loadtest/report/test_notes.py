@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from loadtest.report.notes import Level, notes
@@ -43,6 +44,25 @@ def test_a_cost_that_the_server_s_own_count_belies(server: TinyServer, tmp_path:
         "executed 9 (-10.00%)"
     )
     assert grpc.startswith("cost of first over grpc")
+
+
+def test_a_cost_that_cannot_be_checked(server: TinyServer, tmp_path: Path) -> None:
+    server.is_statistics_broken, server.other_rows = True, 1
+    results = results_of(server, tmp_path, "--policies", "first", "--capacity-seconds", "0")
+    assert [case.quality.cost_check.is_match for case in results.cases] == [None, None]
+    assert texts(results, Level.WARNING) == [
+        "cost of first over http: the server's statistics could not be read; the cost could not be checked",
+        "cost of first over grpc: other traffic reached the server; the cost could not be checked",
+    ]
+    assert not any(text.startswith("cost") for text in texts(results, Level.PASSED))
+
+
+def test_the_degraded_share_is_of_the_answers(server: TinyServer, tmp_path: Path) -> None:
+    results = results_of(server, tmp_path, "--policies", "first", "--capacity-seconds", "0")
+    statuses = {"ok": 10, "refused": 20, "timeout": 0, "broken": 0}
+    load = replace(results.cases[0].load, num_degraded=5, statuses=statuses)
+    degraded = replace(results, cases=(replace(results.cases[0], load=load),))
+    assert "first over http: 50.0% of the answers under load were degraded" in texts(degraded, Level.WARNING)
 
 
 def test_failures_under_load_are_told_with_the_first_of_them(server: TinyServer, tmp_path: Path) -> None:

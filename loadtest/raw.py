@@ -1,0 +1,35 @@
+"""`raw/`: the schedule, and of each case what came of every request and of every row, as `.npz`.
+
+Written as each phase ends, so that a failure later on does not lose what was measured.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtest.census import Census
+from loadtest.load_samples import LoadSamples
+from loadtest.schedule import Schedule
+
+
+class RawFiles:
+    def __init__(self, report: Path) -> None:
+        self._folder = report / "raw"
+
+    def save_census(self, census: Census) -> None:
+        ood = {f"ood_{name}": array for name, array in census.ood.arrays().items()} if census.ood else {}
+        self._save(f"census-{census.policy}-{census.protocol}", census.rows.arrays() | ood)
+
+    def save_schedule(self, schedule: Schedule) -> None:
+        self._save("schedule", {"intended_s": schedule.intended_s, "rows": schedule.rows})
+
+    def save_load(self, policy: str, protocol: str, samples: LoadSamples) -> None:
+        self._save(f"load-{policy}-{protocol}", samples.arrays())
+
+    def _save(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._folder.mkdir(exist_ok=True)
+        path = self._folder / f"{name}.npz"
+        np.savez_compressed(path, allow_pickle=False, **dict[str, Any](arrays))
