@@ -57,7 +57,7 @@ class Quality:
     accuracy: Share
     coverage: Share
     risk: Share
-    exits: tuple[float, ...]
+    exit_shares: tuple[Share, ...]
     exit_reasons: dict[str, int]
     cost_macs: float
     cost: float
@@ -65,6 +65,11 @@ class Quality:
     cost_check: CostCheck
     ood_accepted: Share | None
     num_degraded: int
+
+    @property
+    def exits(self) -> tuple[float, ...]:
+        """Shares of the rows that leave at each stage, without their intervals."""
+        return tuple(share.value for share in self.exit_shares)
 
 
 def judge(census: Census, cascade: Cascade, samples: Samples, ood: Samples | None = None) -> Quality:
@@ -75,7 +80,9 @@ def judge(census: Census, cascade: Cascade, samples: Samples, ood: Samples | Non
         accuracy=share(correct, samples.groups),
         coverage=share(rows.accepted, samples.groups),
         risk=risk(rows.accepted, correct, samples.groups),
-        exits=tuple(float((rows.exit_stage == stage + 1).mean()) for stage in range(len(macs))),
+        exit_shares=tuple(
+            share(rows.exit_stage == stage, samples.groups) for stage in range(1, len(macs) + 1)
+        ),
         exit_reasons=dict(Counter(rows.exit_reason.tolist())),
         cost_macs=reported,
         cost=reported / macs[0],

@@ -29,6 +29,7 @@ def notes(results: Results) -> list[Note]:
     return [
         *_protocols(results),
         *_cost(results),
+        *_exits(results),
         *_ood(results),
         *_errors(results),
         *_degraded(results),
@@ -68,6 +69,14 @@ def _cost(results: Results) -> Iterator[Note]:
             Level.PASSED,
             "cost: the MACs told by the answers are exactly those of the rows that the members executed",
         )
+
+
+def _exits(results: Results) -> Iterator[Note]:
+    """The table has no room for these intervals."""
+    for policy in results.campaign.policies:
+        shares = results.of(policy).quality.exit_shares
+        if sum(share.value > 0 for share in shares) > 1:
+            yield Note(Level.FIGURE, f"exits per stage, {policy}: {' / '.join(map(estimate, shares))}")
 
 
 def _ood(results: Results) -> Iterator[Note]:

@@ -65,6 +65,7 @@ def _quality_to_json(quality: Quality) -> dict[str, Any]:
         "coverage": _share(quality.coverage),
         "risk": _share(quality.risk),
         "exits": list(quality.exits),
+        "exit_intervals": [[share.low, share.high] for share in quality.exit_shares],
         "exit_reasons": quality.exit_reasons,
         "cost": quality.cost,
         "cost_macs": quality.cost_macs,

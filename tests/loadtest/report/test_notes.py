@@ -19,7 +19,8 @@ def test_checks_that_pass_are_told(server: TinyServer, tmp_path: Path) -> None:
     assert (
         cost == "cost: the MACs told by the answers are exactly those of the rows that the members executed"
     )
-    (ood,) = texts(results, Level.FIGURE)
+    exits, ood = texts(results, Level.FIGURE)
+    assert exits == "exits per stage, window: 80.0% [49.0, 94.3] / 20.0% [5.7, 51.0]"
     assert ood.startswith("out-of-distribution rows accepted, of 10: window 50.0% [")
     assert texts(results, Level.WARNING) == []
 
