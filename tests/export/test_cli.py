@@ -31,7 +31,7 @@ def changed_rows(**changes: object) -> Callable[[Path], None]:
         with np.load(path) as split:
             changed = {name: split[name] for name in split.files} | changes
         arrays = {name: array for name, array in changed.items() if array is not None}
-        np.savez(path, allow_pickle=True, **arrays)
+        np.savez(path, **arrays)
 
     return change
 
