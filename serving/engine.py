@@ -18,7 +18,7 @@ from serving.errors import MemberFailed, RequestError, Unavailable
 from serving.gate import Gate, Gated, gather
 from serving.jobs import Batch, Job
 from serving.messages import InferRequest
-from serving.registry import Registry
+from serving.registry import Registry, ServedCascade
 from serving.scheduler import Scheduler
 from serving.statistics import Statistics
 
@@ -78,7 +78,7 @@ class Engine:
         started_s = time.monotonic()
         served = self.registry.cascade(request.model, request.version)
         try:
-            job = self._admit(request, started_s)
+            job = self._admit(request, served, started_s)
             await self._finished(job)
         except (RequestError, asyncio.CancelledError):
             self.statistics.request_failed(served.name, time.monotonic() - started_s)
@@ -86,11 +86,10 @@ class Engine:
         self.statistics.request_done(job, time.monotonic() - started_s)
         return job
 
-    def _admit(self, request: InferRequest, now_s: float) -> Job:
+    def _admit(self, request: InferRequest, served: ServedCascade, now_s: float) -> Job:
         if not self.is_accepting:
             raise Unavailable("the server is stopping")
         self._admitted += 1
-        served = self.registry.cascade(request.model, request.version)
         return admit(request, served, self.limits, (now_s, self._admitted))
 
     async def _finished(self, job: Job) -> None:
