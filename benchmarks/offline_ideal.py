@@ -12,7 +12,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from cascade.cascade_file import Cascade, read_cascade
-from cascade.policy import Policy, conclude
+from cascade.decision import conclude
+from cascade.policy import Policy
 
 BATCH_SIZES = (16, 32, 64)
 REPEATS = 5

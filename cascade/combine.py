@@ -6,20 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.errors import PolicyError
-from cascade.scores import Array, OutputKind, score_named, softmax
+from cascade.scores import Array, OutputKind, score_named, softmax_in_place
 
 Outputs = Sequence[NDArray[np.floating]]
 
 
 def member_probabilities(output: NDArray[np.floating], kind: OutputKind, temperature: float = 1.0) -> Array:
     """One member's probabilities, float64 `(rows, classes)`, at a temperature."""
-    exact = output.astype(np.float64)
     if kind == "logits":
-        return softmax(exact / temperature if temperature != 1.0 else exact)
+        return softmax_in_place(_scaled(output, temperature))
+    exact = output.astype(np.float64)
     if temperature == 1.0:
         return exact
     powered = exact ** (1.0 / temperature)
     return np.asarray(powered / powered.sum(axis=-1, keepdims=True))
+
+
+def _scaled(logits: NDArray[np.floating], temperature: float) -> Array:
+    """A float64 copy of logits at a temperature."""
+    exact = logits.astype(np.float64)
+    if temperature != 1.0:
+        exact /= temperature
+    return exact
 
 
 def weighted_mean(arrays: Sequence[Array], weights: Sequence[float]) -> Array:
@@ -47,8 +55,5 @@ def combined_score(
         return score.function(probabilities)
     if any(kind != "logits" for kind in kinds):
         raise PolicyError(f"score {name!r} needs logits, and a member gives probabilities")
-    scaled = [
-        output.astype(np.float64) / temperature
-        for output, temperature in zip(outputs, temperatures, strict=True)
-    ]
+    scaled = [_scaled(output, temperature) for output, temperature in zip(outputs, temperatures, strict=True)]
     return weighted_mean([score.function(logits) for logits in scaled], weights)

@@ -6,17 +6,21 @@ forwards nothing.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cascade.calibration import Calibrator
 from cascade.errors import FormatError, PolicyError
-from cascade.fields import Fields, number, numbers, read_json, write_json
-from cascade.policy import ACCEPT_ALL, FORWARD_ALL, NOTHING, Policy, Window
+from cascade.fields import Fields, number, numbers, read_json, strings, write_json
+from cascade.policy import ACCEPT_ALL, FORWARD_ALL, Placement, Policy, Subset
 from cascade.stages import Stages, stages_from_json
+from cascade.window import NOTHING, Tie, Window
 
 FORMAT_VERSION = 1
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -69,21 +73,23 @@ def policy_from_json(value: Any, where: str, num_stages: int) -> Policy:
         "score": fields.take("score", str, "msp"),
         "windows": tuple(_window(item, where) for item in fields.take("windows", list, [])),
         "thresholds": _bounds(fields, "thresholds", FORWARD_ALL),
+        "ties": tuple(_ties(item, where) for item in fields.take("ties", list, [])),
+        "tie_seed": fields.take("tie_seed", int, 0),
         "weights": tuple(numbers(item, f"{where}: weights") for item in fields.take("weights", list, [])),
         "temperatures": numbers(fields.take("temperatures", list, []), f"{where}: temperatures"),
         "calibrators": tuple(_calibrator(item, where) for item in fields.take("calibrators", list, [])),
         "accept_above": _bounds(fields, "accept_above", ACCEPT_ALL),
         "accept_above_cut": _bounds(fields, "accept_above_cut", ACCEPT_ALL),
+        "subsets": tuple(_subset(item, where) for item in fields.take("subsets", list, [])),
+        "ranked_by": fields.take("ranked_by", str, "score"),
+        "placements": tuple(_placement(item, where) for item in fields.take("placements", list, [])),
         "members": {name: _sha256(sha, f"{where}: members") for name, sha in members.items()},
         "objective": fields.take("objective", (str, type(None)), None),
         "budget": fields.take("budget", (str, type(None)), None),
         "evidence": fields.take("evidence", dict, {}),
     }
     fields.close()
-    try:
-        return Policy(**policy)
-    except PolicyError as error:
-        raise FormatError(f"{where}: {error}") from None
+    return _made(partial(Policy, **policy), where)
 
 
 def policy_to_json(policy: Policy) -> dict[str, Any]:
@@ -97,14 +103,16 @@ def policy_to_json(policy: Policy) -> dict[str, Any]:
             None if window == NOTHING else [_end(window.lo), _end(window.hi)] for window in policy.windows
         ],
         "thresholds": [_bound_to_json(value, FORWARD_ALL) for value in policy.thresholds],
+        "ties": [[{"score": tie.score, "share": tie.share} for tie in ties] for ties in policy.ties],
+        "tie_seed": policy.tie_seed or None,
+        "ranked_by": policy.ranked_by,
+        "placements": [_placement_to_json(placement) for placement in policy.placements],
         "weights": [list(weights) for weights in policy.weights],
         "temperatures": list(policy.temperatures),
         "accept_above": [_bound_to_json(value, ACCEPT_ALL) for value in policy.accept_above],
         "accept_above_cut": [_bound_to_json(value, ACCEPT_ALL) for value in policy.accept_above_cut],
-        "calibrators": [
-            calibrator and {"scores": list(calibrator.scores), "confidences": list(calibrator.confidences)}
-            for calibrator in policy.calibrators
-        ],
+        "calibrators": [_calibrator_to_json(calibrator) for calibrator in policy.calibrators],
+        "subsets": [_subset_to_json(subset) for subset in policy.subsets],
         "members": dict(policy.members),
         "evidence": dict(policy.evidence),
     }
@@ -134,20 +142,81 @@ def _calibrator(value: object, where: str) -> Calibrator | None:
     scores = numbers(fields.take("scores", list), fields.where)
     confidences = numbers(fields.take("confidences", list), fields.where)
     fields.close()
+    return _made(Calibrator, where, scores, confidences)
+
+
+def _made(kind: Callable[..., Part], where: str, *values: object) -> Part:
     try:
-        return Calibrator(scores, confidences)
+        return kind(*values)
     except PolicyError as error:
         raise FormatError(f"{where}: {error}") from None
 
 
+def _calibrator_to_json(calibrator: Calibrator | None) -> dict[str, Any] | None:
+    if calibrator is None:
+        return None
+    return {"scores": list(calibrator.scores), "confidences": list(calibrator.confidences)}
+
+
+def _ties(value: object, where: str) -> tuple[Tie, ...]:
+    if not isinstance(value, list):
+        raise FormatError(f"{where}: ties of a stage are a list")
+    read = []
+    for item in value:
+        fields = Fields(item, f"{where}: tie")
+        score, share = (number(fields.take(key, (int, float)), fields.where) for key in ("score", "share"))
+        fields.close()
+        read.append(_made(Tie, where, score, share))
+    return tuple(read)
+
+
+def _placement(value: object, where: str) -> Placement:
+    fields = Fields(value, f"{where}: placement")
+    share, below = (number(fields.take(key, (int, float)), fields.where) for key in ("share", "below"))
+    anchor = fields.take("anchor", (int, float, str))
+    fields.close()
+    ends = {"lowest": -math.inf, "highest": math.inf}
+    score = ends[anchor] if anchor in ends else number(anchor, fields.where)
+    return _made(Placement, where, share, score, below)
+
+
+def _placement_to_json(placement: Placement) -> dict[str, Any]:
+    anchor = placement.anchor
+    end = "lowest" if anchor < 0 else "highest"
+    return {
+        "share": placement.share,
+        "anchor": anchor if math.isfinite(anchor) else end,
+        "below": placement.below,
+    }
+
+
+def _subset(value: object, where: str) -> Subset:
+    fields = Fields(value, f"{where}: subset")
+    members = strings(fields.take("members", list), fields.where)
+    above = _bound(fields.take("accept_above", (int, float, str, type(None))), ACCEPT_ALL, fields.where)
+    calibrator = _calibrator(fields.take("calibrator", (dict, type(None)), None), fields.where)
+    fields.close()
+    return Subset(members, above, calibrator)
+
+
+def _subset_to_json(subset: Subset) -> dict[str, Any]:
+    return {
+        "members": list(subset.members),
+        "accept_above": _bound_to_json(subset.accept_above, ACCEPT_ALL),
+        "calibrator": _calibrator_to_json(subset.calibrator),
+    }
+
+
 def _bounds(fields: Fields, key: str, null: float) -> tuple[float, ...]:
-    """Numbers, or null for the infinity that takes every row in and "none" for the other one."""
     where = f"{fields.where}: {key}"
-    special = {None: null, "none": -null}
-    return tuple(
-        special[item] if item is None or item == "none" else number(item, where)
-        for item in fields.take(key, list, [])
-    )
+    return tuple(_bound(item, null, where) for item in fields.take(key, list, []))
+
+
+def _bound(item: object, null: float, where: str) -> float:
+    """A number, or null for the infinity that takes every row in and "none" for the other one."""
+    if item is None or item == "none":
+        return null if item is None else -null
+    return number(item, where)
 
 
 def _bound_to_json(value: float, null: float) -> float | str | None:

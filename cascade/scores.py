@@ -18,11 +18,15 @@ OutputKind = Literal["logits", "probabilities"]
 
 def softmax(logits: NDArray[np.floating]) -> Array:
     """Softmax in float64, safe for logits of any finite size."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    np.exp(shifted, out=shifted)
-    shifted /= shifted.sum(axis=-1, keepdims=True)
-    return shifted
+    return softmax_in_place(logits.astype(np.float64))
+
+
+def softmax_in_place(logits: Array) -> Array:
+    """Softmax that overwrites its argument: fresh memory costs a large batch more than the arithmetic."""
+    logits -= logits.max(axis=-1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=-1, keepdims=True)
+    return logits
 
 
 def msp(probabilities: Array) -> Array:
@@ -32,8 +36,10 @@ def msp(probabilities: Array) -> Array:
 
 def negative_entropy(probabilities: Array) -> Array:
     """`sum p log p`, in nats: 0 for a certain prediction."""
-    logs = np.log(probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
-    return np.asarray((probabilities * logs).sum(axis=-1))
+    terms = np.where(probabilities > 0, probabilities, 1.0)  # 0 log 0 is 0, and so is 0 log 1
+    np.log(terms, out=terms)
+    terms *= probabilities
+    return np.asarray(terms.sum(axis=-1))
 
 
 def margin(probabilities: Array) -> Array:
@@ -61,9 +67,11 @@ def max_logit(logits: NDArray[np.floating]) -> Array:
 
 def negative_energy(logits: NDArray[np.floating]) -> Array:
     """`logsumexp(logits)`, the negated energy of Liu et al. (2020) at temperature 1."""
-    exact = logits.astype(np.float64)
-    largest = exact.max(axis=-1)
-    return np.asarray(largest + np.log(np.exp(exact - largest[..., None]).sum(axis=-1)))
+    shifted = logits.astype(np.float64)
+    largest = shifted.max(axis=-1)
+    shifted -= largest[..., None]
+    np.exp(shifted, out=shifted)
+    return np.asarray(largest + np.log(shifted.sum(axis=-1)))
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,29 @@ SCORES: dict[str, Score] = {
 }
 
 
+CLASS_SCORE = "class="
+
+
 def score_named(name: str) -> Score:
+    """One of `SCORES`, or `class=K`: the probability of class K, for decisions on one class."""
+    if name.startswith(CLASS_SCORE):
+        number = _class_of(name)
+        return Score("probabilities", lambda probabilities: np.asarray(probabilities[..., number]))
     if name not in SCORES:
-        raise PolicyError(f"unknown score {name!r}; there are: {', '.join(SCORES)}")
+        raise PolicyError(f"unknown score {name!r}; there are: {', '.join(SCORES)}, {CLASS_SCORE}K")
     return SCORES[name]
+
+
+def check_score(name: str, kind: OutputKind, num_classes: int) -> None:
+    """PolicyError where outputs of this kind and size do not hold what the score is read from."""
+    if score_named(name).read_from == "logits" and kind != "logits":
+        raise PolicyError(f"score {name!r} needs logits, and there are probabilities alone")
+    if name.startswith(CLASS_SCORE) and _class_of(name) >= num_classes:
+        raise PolicyError(f"score {name!r}: the classes are 0 to {num_classes - 1}")
+
+
+def _class_of(name: str) -> int:
+    number = name.removeprefix(CLASS_SCORE)
+    if not (number.isascii() and number.isdigit()):
+        raise PolicyError(f"score {name!r}: {number!r} is no class number")
+    return int(number)

@@ -1,30 +1,49 @@
 """Saved outputs of members on labelled rows: all that fitting and judging a policy needs.
 
-An `.npz` with `probabilities` float32 (members, N, classes), `labels` int64 (N,), `names` (members,) and
-`macs` float64 (members,). Optional: `logits` like probabilities, which win where present; `sha256`
-(members,) of the member files; `groups` int64 (N,), rows of one group being copies of one source and so
-not independent.
+An `.npz`, or a folder of `.npy` files whose outputs are memory-mapped, with `probabilities` float32
+(members, N, classes), `labels` int64 (N,), `names` (members,) and `macs` float64 (members,). Optional:
+`logits` like probabilities, which win where present; `sha256` (members,) of the member files; `seconds`
+(members,) measured per row; `groups` int64 (N,), rows of one group being copies of one source and so not
+independent; `ood_probabilities` and `ood_logits` (members, K, classes) of out-of-distribution rows, and
+`ood_families` (K,), the data set each of these comes from.
 """
 
-import zipfile
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import InitVar, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.array_files import AnyArray, opened_arrays, save_arrays, taken
+from cascade.chunks import map_rows
 from cascade.errors import FormatError
 from cascade.scores import OutputKind, softmax
+from cascade.scores_checks import (
+    check_labels,
+    check_length,
+    check_positive,
+    check_shape,
+    check_values,
+    check_vector,
+)
 
 FORMAT_VERSION = 1
 REQUIRED = ("labels", "names", "macs")
-SUM_TOLERANCE = 1e-3
+OUTPUTS = ("logits", "probabilities", "ood_logits", "ood_probabilities")
+DEFAULT_FAMILY = "ood"
+UNLABELLED = -1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoresFile:
-    """`outputs` is `(members, N, classes)`, logits or probabilities as `kind` says."""
+    """`outputs` is `(members, N, classes)`, logits or probabilities as `kind` says.
+
+    `ood_outputs` `(members, K, classes)` is of the same kind, and `ood_families` names the data set of
+    each of its rows (one family, "ood", where none is given). `seconds` are measured, per row of each
+    member. `is_checked` spares the look at every value: it is for rows of outputs that were checked. Rows of
+    no known class have the label `UNLABELLED`, and are not `is_labelled`.
+    """
 
     outputs: NDArray[np.floating]
     kind: OutputKind
@@ -33,48 +52,75 @@ class ScoresFile:
     macs: tuple[float, ...]
     sha256: tuple[str, ...] = ()
     groups: NDArray[np.int64] | None = None
+    ood_outputs: NDArray[np.floating] | None = None
+    ood_families: tuple[str, ...] = ()
+    seconds: tuple[float, ...] = ()
+    is_labelled: bool = True
+    is_checked: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
-        if self.outputs.ndim != 3:
-            raise FormatError(f"{self.kind} must be (members, rows, classes), got shape {self.outputs.shape}")
-        members, rows, classes = self.outputs.shape
-        if rows == 0 or classes < 2:
-            raise FormatError(f"{rows} rows of {classes} classes; at least 1 row and 2 classes are needed")
-        for name, length, expected in (
-            ("names", len(self.names), members),
-            ("macs", len(self.macs), members),
-            ("labels", len(self.labels), rows),
-        ):
-            if length != expected:
-                raise FormatError(f"{name} has {length} entries where {self.kind} has {expected}")
+    def __post_init__(self, is_checked: bool) -> None:
+        self._check_rows()
+        self._check_members()
+        self._check_ood()
+        if is_checked:
+            return
+        check_values(self.kind, self.outputs, self.kind)
+        if self.is_labelled:
+            check_labels(self.labels, self.num_classes)
+        if self.ood_outputs is not None:
+            check_values(f"ood_{self.kind}", self.ood_outputs, self.kind)
+
+    def _check_rows(self) -> None:
+        check_shape(self.kind, self.outputs)
+        check_vector("labels", self.labels, "iu")
+        check_length("labels", len(self.labels), self.kind, self.outputs.shape[1])
+        if self.groups is not None:
+            check_vector("groups", self.groups, "iu")
+            check_length("groups", len(self.groups), "labels", self.num_rows)
+
+    def _check_members(self) -> None:
+        members = len(self.outputs)
+        for name in ("names", "macs", "sha256", "seconds"):
+            entries = getattr(self, name)
+            if len(entries) or name in REQUIRED:
+                check_length(name, len(entries), self.kind, members)
         if len(set(self.names)) != members:
             raise FormatError(f"names stand twice: {', '.join(self.names)}")
-        if not all(np.isfinite(macs) and macs > 0 for macs in self.macs):
-            raise FormatError(f"macs must be positive numbers, got {list(self.macs)}")
-        if self.sha256 and len(self.sha256) != members:
-            raise FormatError(f"sha256 has {len(self.sha256)} entries where {self.kind} has {members}")
-        if self.groups is not None and len(self.groups) != rows:
-            raise FormatError(f"groups has {len(self.groups)} entries where labels has {rows}")
-        self._check_values(classes)
+        check_positive("macs", self.macs)
+        check_positive("seconds", self.seconds)
 
-    def _check_values(self, classes: int) -> None:
-        bad = np.flatnonzero(~np.isfinite(self.outputs).all(axis=(0, 2)))
-        if len(bad):
-            raise FormatError(f"{self.kind} are not finite in {_rows(bad)}")
-        out_of_range = np.flatnonzero((self.labels < 0) | (self.labels >= classes))
-        if len(out_of_range):
-            raise FormatError(f"labels lie outside 0..{classes - 1} in {_rows(out_of_range)}")
-        if self.kind == "probabilities":
-            sums = self.outputs.sum(axis=2, dtype=np.float64)
-            wrong = np.flatnonzero(
-                ((np.abs(sums - 1) > SUM_TOLERANCE) | (self.outputs.min(axis=2) < 0)).any(axis=0)
+    def _check_ood(self) -> None:
+        if self.ood_outputs is None:
+            if len(self.ood_families):
+                raise FormatError(f"ood_families stand without ood_{self.kind}")
+            return
+        check_shape(f"ood_{self.kind}", self.ood_outputs)
+        members, rows, classes = self.ood_outputs.shape
+        if (members, classes) != (len(self.outputs), self.num_classes):
+            raise FormatError(
+                f"ood_{self.kind} has shape {self.ood_outputs.shape}, and {self.kind} is of "
+                f"{len(self.outputs)} members and {self.num_classes} classes"
             )
-            if len(wrong):
-                raise FormatError(f"probabilities are negative or do not sum to 1 in {_rows(wrong)}")
+        families = tuple(map(str, self.ood_families)) or (DEFAULT_FAMILY,) * rows
+        check_length("ood_families", len(families), f"ood_{self.kind}", rows)
+        object.__setattr__(self, "ood_families", families)
 
     @property
     def num_rows(self) -> int:
         return len(self.labels)
+
+    @property
+    def num_classes(self) -> int:
+        return int(self.outputs.shape[2])
+
+    @property
+    def num_ood(self) -> int:
+        return 0 if self.ood_outputs is None else int(self.ood_outputs.shape[1])
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of OOD rows, each once, in the order of their first rows."""
+        return tuple(dict.fromkeys(self.ood_families))
 
     def member(self, name: str) -> int:
         if name not in self.names:
@@ -82,86 +128,159 @@ class ScoresFile:
         return self.names.index(name)
 
     def rows(self, index: NDArray[np.intp]) -> "ScoresFile":
-        """The same members on some of the rows."""
-        return ScoresFile(
+        """The same members on some of the rows, and on all OOD rows."""
+        return replace(
+            self,
             outputs=self.outputs[:, index],
-            kind=self.kind,
             labels=self.labels[index],
-            names=self.names,
-            macs=self.macs,
-            sha256=self.sha256,
             groups=None if self.groups is None else self.groups[index],
+            is_checked=True,
         )
 
+    def ood_as_rows(self) -> "ScoresFile":
+        """The OOD rows as rows of no known class; FormatError where there is none."""
+        if self.ood_outputs is None:
+            raise FormatError("there are no OOD rows")
+        return replace(
+            self,
+            outputs=self.ood_outputs,
+            labels=np.full(self.num_ood, UNLABELLED),
+            is_labelled=False,
+            groups=None,
+            ood_outputs=None,
+            ood_families=(),
+            is_checked=True,
+        )
 
-def _rows(index: NDArray[np.intp]) -> str:
-    shown = ", ".join(str(row) for row in index[:5])
-    return f"{len(index)} rows ({shown}{', ...' if len(index) > 5 else ''})"
+    def ood_rows(self, index: NDArray[np.intp]) -> "ScoresFile":
+        """All rows, and some of the OOD rows."""
+        if self.ood_outputs is None:
+            return self
+        return replace(
+            self,
+            ood_outputs=self.ood_outputs[:, index] if len(index) else None,
+            ood_families=tuple(self.ood_families[row] for row in index),
+            is_checked=True,
+        )
+
+    def ood_of(self, families: Collection[str]) -> "ScoresFile":
+        """All rows, and only the OOD rows of `families`: none where `families` is empty.
+
+        FormatError names the families that are not there, and those that are.
+        """
+        unknown = sorted(set(families) - set(self.families))
+        if unknown:
+            there = ", ".join(self.families) or "none"
+            raise FormatError(f"no OOD rows of family {', '.join(map(repr, unknown))}; there are: {there}")
+        return self.ood_rows(np.flatnonzero([family in families for family in self.ood_families]))
 
 
-def read_scores(path: Path) -> ScoresFile:
-    """Read and check a scores file; FormatError names the file, the array and the rows."""
-    arrays = _load(path)
-    try:
-        return _from_arrays(arrays)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from None
+def read_scores(path: Path, *, labelled: bool = True) -> ScoresFile:
+    """Read and check an `.npz` or a folder; FormatError names the file, the array and the rows.
+
+    Where it need not be `labelled`, the array labels may be absent.
+    """
+    with opened_arrays(path, mapped=OUTPUTS) as arrays:
+        try:
+            return _from_arrays(arrays, labelled)
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}") from None
 
 
 def write_scores(path: Path, scores: ScoresFile) -> None:
-    """Probabilities stand beside logits, for readers that know no logits."""
-    arrays: dict[str, NDArray[Any]] = {
+    """Write an `.npz`, or a folder where `path` has no such suffix; FormatError where `path` is taken.
+
+    Probabilities stand beside logits, for readers that know no logits.
+    """
+    arrays: dict[str, AnyArray] = {
         "format_version": np.array(FORMAT_VERSION),
-        "probabilities": scores.outputs.astype(np.float32),
+        **_outputs_by_name("", scores.outputs, scores.kind),
         "labels": scores.labels,
         "names": np.array(scores.names),
         "macs": np.array(scores.macs, np.float64),
     }
-    if scores.kind == "logits":
-        arrays["logits"] = scores.outputs.astype(np.float32)
-        arrays["probabilities"] = softmax(scores.outputs).astype(np.float32)
     if scores.sha256:
         arrays["sha256"] = np.array(scores.sha256)
+    if scores.seconds:
+        arrays["seconds"] = np.array(scores.seconds, np.float64)
     if scores.groups is not None:
         arrays["groups"] = scores.groups
-    np.savez(path, allow_pickle=False, **arrays)
+    if scores.ood_outputs is not None:
+        arrays |= _outputs_by_name("ood_", scores.ood_outputs, scores.kind)
+        arrays["ood_families"] = np.array(scores.ood_families)
+    save_arrays(path, arrays)
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise FormatError(f"{path}: a single array, not an archive of several")
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise FormatError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise FormatError(f"{path}: not a scores file ({str(error).split('. ')[0]})") from None
+def _outputs_by_name(prefix: str, outputs: NDArray[np.floating], kind: OutputKind) -> dict[str, AnyArray]:
+    kept = {f"{prefix}{kind}": outputs.astype(np.float32, copy=False)}
+    return kept | ({f"{prefix}probabilities": _probabilities(outputs)} if kind == "logits" else {})
 
 
-def _from_arrays(arrays: dict[str, NDArray[Any]]) -> ScoresFile:
-    version = arrays.get("format_version", np.array(FORMAT_VERSION))
-    if version.shape != () or version.dtype.kind not in "iu" or int(version) != FORMAT_VERSION:
-        raise FormatError(f"format_version {str(version)[:40]} is unknown; this reads {FORMAT_VERSION}")
-    missing = [name for name in REQUIRED if name not in arrays]
+def _probabilities(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    made = np.empty(logits.shape, np.float32)
+
+    def fill(rows: slice) -> None:
+        for member, into in zip(logits, made, strict=True):
+            into[rows] = softmax(member[rows])
+
+    for _ in map_rows(fill, *logits.shape[1:]):
+        pass
+    return made
+
+
+def _from_arrays(arrays: Mapping[str, AnyArray], labelled: bool) -> ScoresFile:
+    _check_version(arrays)
+    required = REQUIRED if labelled else REQUIRED[1:]
+    missing = [name for name in required if name not in arrays]
     if missing:
         raise FormatError(f"arrays are missing: {', '.join(missing)}")
     kind: OutputKind = "logits" if "logits" in arrays else "probabilities"
     if kind not in arrays:
         raise FormatError("neither logits nor probabilities are there")
-    for name, codes in ((kind, "f"), ("labels", "iu"), ("macs", "fiu"), ("names", "U"), ("groups", "iu")):
-        if name in arrays and arrays[name].dtype.kind not in codes:
-            raise FormatError(f"{name} has datatype {arrays[name].dtype}, which does not belong there")
-        if name in arrays and name != kind and arrays[name].ndim != 1:
-            raise FormatError(f"{name} must have one dimension, got shape {arrays[name].shape}")
-    groups = arrays.get("groups")
+    groups = _vector(arrays, "groups", "iu")
+    outputs = taken(arrays, kind)
     return ScoresFile(
-        outputs=arrays[kind],
+        outputs=outputs,
         kind=kind,
-        labels=arrays["labels"].astype(np.int64),
-        names=tuple(arrays["names"].tolist()),
-        macs=tuple(arrays["macs"].astype(np.float64).tolist()),
-        sha256=tuple(arrays["sha256"].tolist()) if "sha256" in arrays else (),
-        groups=None if groups is None else groups.astype(np.int64),
+        labels=_labels(arrays, outputs),
+        is_labelled="labels" in arrays,
+        names=tuple(_vector(arrays, "names", "U").tolist()),
+        macs=tuple(_vector(arrays, "macs", "fiu").astype(np.float64).tolist()),
+        sha256=tuple(_vector(arrays, "sha256", "U").tolist()),
+        groups=groups.astype(np.int64) if "groups" in arrays else None,
+        ood_outputs=_ood_outputs(arrays, kind),
+        ood_families=tuple(_vector(arrays, "ood_families", "U").tolist()),
+        seconds=tuple(_vector(arrays, "seconds", "fiu").astype(np.float64).tolist()),
     )
+
+
+def _labels(arrays: Mapping[str, AnyArray], outputs: AnyArray) -> NDArray[np.int64]:
+    if "labels" in arrays:
+        return _vector(arrays, "labels", "iu").astype(np.int64)
+    return np.full(outputs.shape[1] if outputs.ndim == 3 else 0, UNLABELLED)
+
+
+def _check_version(arrays: Mapping[str, AnyArray]) -> None:
+    version = taken(arrays, "format_version") if "format_version" in arrays else np.array(FORMAT_VERSION)
+    if version.shape != () or version.dtype.kind not in "iu" or int(version) != FORMAT_VERSION:
+        raise FormatError(f"format_version {str(version)[:40]} is unknown; this reads {FORMAT_VERSION}")
+
+
+def _vector(arrays: Mapping[str, AnyArray], name: str, codes: str) -> AnyArray:
+    """An array of one dimension, empty where there is none of that name."""
+    if name not in arrays:
+        return np.zeros(0)
+    array = taken(arrays, name)
+    check_vector(name, array, codes)
+    return array
+
+
+def _ood_outputs(arrays: Mapping[str, AnyArray], kind: OutputKind) -> NDArray[np.floating] | None:
+    """OOD rows are compared with the others, so they must be of the same kind."""
+    name = f"ood_{kind}"
+    if name in arrays:
+        return taken(arrays, name)
+    foreign = next((other for other in OUTPUTS if other.startswith("ood_") and other in arrays), None)
+    if foreign is not None:
+        raise FormatError(f"{name} is missing: {foreign} cannot be judged beside {kind}")
+    return None

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cascade.budget import parse_budget
 from cascade.cascade_file import Cascade, check_name
+from cascade.fitting.budget import parse_budget
 from cascade.stages import Stages, parse_stages
 from export.errors import SettingsError
 from export.policies import kinds_for
@@ -72,4 +72,4 @@ def _check_policies(plan: Plan) -> None:
     if plan.settings.default_policy not in kinds:
         raise SettingsError(f"default_policy {plan.settings.default_policy!r} is none of {', '.join(kinds)}")
     macs = dict(zip(plan.members, (member.macs for member in plan.run.members), strict=True))
-    parse_budget(plan.settings.budget).macs([sum(macs[name] for name in stage) for stage in plan.stages])
+    parse_budget(plan.settings.budget).limit([sum(macs[name] for name in stage) for stage in plan.stages])

@@ -1,6 +1,6 @@
 """The policies that every exported cascade has, fitted on the outputs of the published files."""
 
-from cascade.fit import fit
+from cascade.fitting.fit import fit
 from cascade.policy import Policy
 from cascade.scores_file import ScoresFile
 from cascade.stages import Stages

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cascade.cascade_file import TensorSpec, check_name
 from cascade.fields import Fields, number, read_json, strings
-from cascade.fit import MIN_ROWS
+from cascade.fitting.fit import MIN_ROWS
 from export.errors import RunError
 
 FORMAT_VERSION = 1

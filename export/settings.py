@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from cascade.cascade_file import check_name
-from cascade.fit import FitSettings
+from cascade.fitting.fit import FitSettings
 from export.errors import SettingsError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.policy import ExitReason
+from cascade.decision import ExitReason
 from serving.jobs import Job
 from serving.messages import OUTPUT_DATATYPES, InferRequest, InferResponse
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.policy import Conclusion, conclude
+from cascade.decision import Conclusion, conclude
 from serving.errors import MemberFailed, RequestError
 from serving.jobs import Batch, Job, Rows, Work
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cascade.policy import ExitReason
+from cascade.decision import ExitReason
 from serving.gate import Exits
 from serving.jobs import Batch, Job
 

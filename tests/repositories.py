@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_digits
 
 from cascade.cascade_file import Cascade, Member, TensorSpec, write_cascade
-from cascade.fit import FitSettings, fit
+from cascade.fitting.fit import FitSettings, fit
 from cascade.policy import Policy
 from cascade.scores import softmax
 from cascade.scores_file import ScoresFile

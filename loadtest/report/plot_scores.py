@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cascade.policy import NOTHING, Policy
+from cascade.policy import Policy
+from cascade.window import NOTHING
 from loadtest.report.plot_style import (
     BAD,
     PALE,

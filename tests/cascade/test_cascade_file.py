@@ -19,8 +19,9 @@ from cascade.cascade_file import (
     write_cascade,
 )
 from cascade.errors import CascadeError, FormatError
-from cascade.policy import ACCEPT_ALL, ACCEPT_NONE, FORWARD_ALL, NOTHING, Policy, Window
+from cascade.policy import ACCEPT_ALL, ACCEPT_NONE, FORWARD_ALL, Placement, Policy, Subset
 from cascade.policy_file import PolicyFile, read_policy_file, write_policy_file
+from cascade.window import NOTHING, Tie, Window
 
 FULL_POLICY = Policy(
     kind="window",
@@ -32,6 +33,11 @@ FULL_POLICY = Policy(
     calibrators=(Calibrator((0.1, 0.9), (0.2, 0.95)), None, None),
     accept_above=(ACCEPT_ALL, -0.5, ACCEPT_NONE),
     accept_above_cut=(-0.4, ACCEPT_NONE, ACCEPT_NONE),
+    ties=((Tie(-0.25, 0.4),), ()),
+    tie_seed=7,
+    subsets=(Subset(("m-1",), -0.3, Calibrator((0.1,), (0.9,))), Subset(("m-2",), ACCEPT_NONE)),
+    ranked_by="confidence",
+    placements=(Placement(0.3, -math.inf, 0.0), Placement(0.0, -0.5, 0.5)),
     members={"m-0": "00", "m-1": None},
     objective="coverage@risk=0.05",
     budget="1.3x",
@@ -131,6 +137,9 @@ BROKEN = {
     "accept_above: expected a finite number, got a string": _set("policies/window/accept_above/0", "all"),
     "never decrease": _set("policies/window/calibrators/0/scores", [0.9, 0.1]),
     "needs .* weights per stage": _set("policies/window/weights", [[1], [1], [1]]),
+    "a tie needs a finite score": _set("policies/window/ties/0/0/share", 2),
+    "a placement needs a share": _set("policies/window/placements/0/share", -1),
+    "subset: unknown keys: colour": _set("policies/window/subsets/0/colour", "red"),
     "unknown keys: colour": _set("policies/window/colour", "red"),
 }
 

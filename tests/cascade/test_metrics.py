@@ -7,7 +7,18 @@ import pytest
 from numpy.testing import assert_allclose
 
 from cascade.intervals import effective_rows, share_interval
-from cascade.metrics import aurc, brier, cost_macs, negative_log_likelihood, risk_coverage, selective_risk
+from cascade.metrics import (
+    aurc,
+    brier,
+    calibration_error,
+    cost_macs,
+    first_covering,
+    log_loss,
+    midway,
+    negative_log_likelihood,
+    risk_coverage,
+    selective_risk,
+)
 
 SCORE = np.array([0.9, 0.8, 0.8, 0.5])
 CORRECT = np.array([True, False, True, False])
@@ -18,6 +29,46 @@ def test_risk_coverage_keeps_equal_scores_together() -> None:
     assert_allclose(curve.coverage, [0.25, 0.75, 1.0])
     assert_allclose(curve.risk, [0.0, 1 / 3, 0.5])
     assert_allclose(curve.thresholds, [0.85, 0.65, -math.inf])
+
+
+def test_weights_count_as_rows_do() -> None:
+    weight = np.array([2.0, 1.0, 0.0, 3.0])
+    copied = np.repeat(np.arange(4), weight.astype(int))
+    weighted, plain = risk_coverage(SCORE, CORRECT, weight), risk_coverage(SCORE[copied], CORRECT[copied])
+    assert_allclose(weighted.coverage, plain.coverage)
+    assert_allclose(weighted.risk, plain.risk)
+    assert_allclose(weighted.thresholds, plain.thresholds)
+
+
+def test_outcomes_may_lie_between_right_and_wrong() -> None:
+    curve = risk_coverage(np.array([0.9, 0.5]), np.array([0.75, 0.25]))
+    assert_allclose(curve.risk, [0.25, 0.5])
+
+
+def test_rows_without_weight_have_no_risk() -> None:
+    curve = risk_coverage(np.array([0.9, 0.5]), np.array([False, False]), np.array([0.0, 1.0]))
+    assert (curve.coverage.tolist(), curve.risk.tolist()) == ([0.0, 1.0], [0.0, 1.0])
+
+
+def test_the_first_point_that_covers_a_share() -> None:
+    curve = risk_coverage(SCORE, CORRECT)
+    covering = [first_covering(curve, share) for share in (0.0, 0.25, 0.26, 0.75, 0.76, 1.0, 1.5)]
+    assert covering == [0, 0, 1, 1, 2, 2, 2]
+
+
+def test_thresholds_hold_between_adjacent_doubles() -> None:
+    """MSPs saturate just below 1, where two scores may have no number between them."""
+    score = np.array([1.0, 1.0 - 2.0**-53, 1.0 - 2.0**-52, 0.5])
+    curve = risk_coverage(score, np.ones(4, bool))
+    for accepted, threshold in enumerate(curve.thresholds, start=1):
+        assert (score >= threshold).sum() == accepted
+
+
+def test_midway_lies_above_the_lower_and_at_most_at_the_upper() -> None:
+    one = 1.0
+    below = np.nextafter(one, 0.0)
+    upper, lower = np.array([one, 0.75, 0.75, math.inf]), np.array([below, 0.25, -math.inf, 0.5])
+    assert midway(upper, lower).tolist() == [one, 0.5, -math.inf, math.inf]
 
 
 def test_aurc_takes_equal_scores_in_random_order() -> None:
@@ -46,6 +97,14 @@ def test_likelihood_and_brier() -> None:
         negative_log_likelihood(probabilities, np.array([0, 0])), (math.log(2) + 12 * math.log(10)) / 2
     )
     assert_allclose(brier(np.array([0.8, 0.4]), np.array([True, False])), (0.04 + 0.16) / 2)
+
+
+def test_calibration_error_of_bins_of_equal_mass() -> None:
+    confidence = np.repeat([0.2, 0.6, 0.9], 100)
+    hits = np.concatenate([np.arange(100) < share for share in (30, 60, 70)])
+    assert calibration_error(confidence, hits, num_bins=3) == pytest.approx((0.1 + 0.0 + 0.2) / 3)
+    assert calibration_error(np.array([0.5]), np.array([True])) == 0.5
+    assert log_loss(np.array([0.5, 0.25])) == pytest.approx(1.5 * math.log(2))
 
 
 def test_wilson_interval_of_a_known_case() -> None:

@@ -19,7 +19,8 @@ from aiohttp import web
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from cascade.cascade_file import Cascade, Member, TensorSpec, cascade_to_json
-from cascade.policy import Policy, Window
+from cascade.policy import Policy
+from cascade.window import Window
 
 MACS = (10.0, 30.0)
 DATATYPES = {

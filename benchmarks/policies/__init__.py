@@ -1,0 +1,1 @@
+"""Fitted policies judged on populations: `python -m benchmarks.policies`."""

@@ -1,0 +1,56 @@
+"""`refit`: windows laid again over shifted rows without labels, so that the budget holds again."""
+
+import argparse
+from pathlib import Path
+
+from cascade.cascade_file import read_cascade, write_cascade
+from cascade.commands.files import check_free, check_name_is_free, is_cascade, naming, read_policy
+from cascade.errors import FormatError
+from cascade.fitting.refit import cost_on, refit
+from cascade.policy_file import PolicyFile, write_policy_file
+from cascade.scores_file import read_scores
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser("refit", help="lay windows again over shifted, unlabelled rows")
+    parser.set_defaults(command=run)
+    parser.add_argument("policy", type=Path, metavar="POLICY.json", help="a policy's or a cascade's file")
+    parser.add_argument("--name", help="which policy of a cascade's file; default: its default policy")
+    parser.add_argument(
+        "--scores", type=Path, required=True, metavar="SHIFTED.npz", help="outputs; labels may be absent"
+    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, metavar="NEW.json", help="write the policy alone")
+    target.add_argument(
+        "--as", dest="new_name", metavar="NEWNAME", help="write it into the cascade, under this name"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a file or policy that is there")
+
+
+def run(options: argparse.Namespace) -> None:
+    _check_target(options)
+    stages, policy = read_policy(options.policy, options.name)
+    scores = read_scores(options.scores, labelled=False)
+    with naming(options.scores):
+        new = refit(policy, stages, scores)
+        before = cost_on(policy, stages, scores)
+    if options.out:
+        write_policy_file(options.out, PolicyFile(stages, new))
+    else:
+        cascade = read_cascade(options.policy)
+        write_cascade(options.policy, cascade.with_policy(options.new_name, new))
+    after = new.evidence["refitted"]["cost"]
+    budget = f" (budget {policy.budget})" if policy.budget else ""
+    print(f"cost on {scores.num_rows} rows: {before:.3f}x stage 1 before, {after:.3f}x after{budget}")
+    if policy.evidence.get("certified"):
+        print("the certificate is dropped: its rows were not these")
+
+
+def _check_target(options: argparse.Namespace) -> None:
+    if options.out:
+        check_free(options.out, options.overwrite)
+        return
+    if not is_cascade(options.policy):
+        raise FormatError(f"--as goes with a cascade's file; {options.policy} holds one policy")
+    cascade = read_cascade(options.policy)
+    check_name_is_free(options.policy, cascade, options.new_name, options.overwrite)

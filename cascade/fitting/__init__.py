@@ -1,0 +1,1 @@
+"""Fitting policies to saved outputs."""

@@ -1,0 +1,98 @@
+"""Windows laid again where scores have shifted, from unlabelled rows, so that the budget holds again.
+
+The windows keep their shares and their anchors (Xia & Bouganis 2023, section 4.3: tau stays, its rank and the
+quantiles around it are recomputed). Final thresholds and calibrators need labels and stay as they are, so
+what was certified no longer is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cascade.errors import FitError
+from cascade.fitting.budget import stage_costs
+from cascade.fitting.fit import BUDGETED, MIN_ROWS, strict_threshold
+from cascade.fitting.placement import lay, mean_cost
+from cascade.fitting.table import Cut
+from cascade.metrics import cost_macs
+from cascade.policy import Policy
+from cascade.replay import replay
+from cascade.scores import Array
+from cascade.scores_file import ScoresFile
+from cascade.stages import Stages
+
+
+def refit(policy: Policy, stages: Stages, scores: ScoresFile) -> Policy:
+    """`policy` with its windows laid over the rows of `scores`, whose labels are not looked at.
+
+    FitError where the policy has no windows that a fit placed, or the rows are too few.
+    """
+    _check(policy, scores.num_rows)
+    for stage in range(policy.num_stages - 1):
+        played = replay(policy, stages, scores, max_stages=stage + 1, keep_probabilities=False)
+        policy = _laid(policy, stage, played.stage_scores[stage, played.reached(stage)])
+    return _refitted(policy, scores.num_rows, cost_on(policy, stages, scores))
+
+
+def relaid(policy: Policy, stage_scores: Sequence[Array], costs: Sequence[float]) -> Policy:
+    """As `refit`, from the scores `(rows,)` of the rows that reached each stage but the last.
+
+    For whoever keeps no outputs. Which rows reach a later stage follows from the windows before it: the
+    scores there are those of the rows that the old windows sent on. A stage that no row reached keeps its
+    window. `costs` has the cost per row of each stage.
+    """
+    deciding = policy.num_stages - 1
+    if len(stage_scores) < deciding or len(costs) != policy.num_stages:
+        raise FitError(
+            f"{policy.num_stages} stages need {deciding} arrays of scores and {policy.num_stages} costs, "
+            f"got {len(stage_scores)} and {len(costs)}"
+        )
+    _check(policy, len(stage_scores[0]))
+    for stage, score in enumerate(stage_scores[:deciding]):
+        policy = _laid(policy, stage, np.asarray(score, np.float64))
+    shares = [placement.share for placement in policy.placements]
+    return _refitted(policy, len(stage_scores[0]), mean_cost(costs, shares) / costs[0])
+
+
+def cost_on(policy: Policy, stages: Stages, scores: ScoresFile) -> float:
+    """What the policy costs on these rows, as a multiple of stage 1."""
+    played = replay(policy, stages, scores, keep_probabilities=False)
+    macs = stage_costs(scores.macs, scores, stages)
+    return cost_macs(played.exit_stage, macs) / macs[0]
+
+
+def _check(policy: Policy, num_rows: int) -> None:
+    if policy.kind not in BUDGETED or not policy.placements:
+        raise FitError(
+            f"a policy of kind {policy.kind!r} without placements cannot be refitted; those of kind "
+            f"{' and '.join(BUDGETED)} over two stages or more can, where a fit laid them"
+        )
+    if num_rows < MIN_ROWS:
+        raise FitError(f"{num_rows} rows are too few to lay windows on; at least {MIN_ROWS} are needed")
+
+
+def _laid(policy: Policy, stage: int, score: Array) -> Policy:
+    if not np.isfinite(score).all():
+        raise FitError(f"{np.sum(~np.isfinite(score))} scores at stage {stage + 1} are not finite")
+    if len(score) == 0:
+        return policy
+    return _with_cut(policy, stage, lay(score, np.ones(len(score)), policy.placements[stage]))
+
+
+def _with_cut(policy: Policy, stage: int, cut: Cut) -> Policy:
+    ties = list(policy.ties or [()] * (policy.num_stages - 1))
+    ties[stage] = cut.ties
+    if policy.kind == "threshold":
+        thresholds = list(policy.thresholds)
+        thresholds[stage] = strict_threshold(cut.window)
+        return replace(policy, thresholds=tuple(thresholds), ties=tuple(ties))
+    windows = list(policy.windows)
+    windows[stage] = cut.window
+    return replace(policy, windows=tuple(windows), ties=tuple(ties))
+
+
+def _refitted(policy: Policy, num_rows: int, cost: float) -> Policy:
+    evidence = {key: value for key, value in policy.evidence.items() if key != "delta"}
+    refitted = {"rows": num_rows, "cost": cost}
+    return replace(policy, evidence=evidence | {"certified": False, "refitted": refitted})
