@@ -14,7 +14,7 @@ from cascade.errors import FormatError, PolicyError
 from cascade.fields import Fields, number, read_json, strings, write_json
 from cascade.policy import Policy
 from cascade.policy_file import check_sizes, policy_from_json, policy_to_json
-from cascade.scores import OutputKind, score_named
+from cascade.scores import OutputKind, check_score
 from cascade.stages import Stages, stages_from_json
 
 FORMAT_VERSION = 1
@@ -118,20 +118,18 @@ class Cascade:
                 raise PolicyError(f"policy {name!r} was fitted on member {member!r}, which is not here")
             if sha256 not in (None, by_name[member].sha256):
                 raise PolicyError(f"policy {name!r} was fitted on another {member!r} (sha256 {sha256})")
-        if score_named(policy.score).read_from == "logits":
-            self._check_logits(name, policy)
+        for each in self.members:
+            self._check_score(name, policy, each)
         try:
             check_sizes(policy, self.stages)
         except PolicyError as error:
             raise PolicyError(f"policy {name!r} {error}") from None
 
-    def _check_logits(self, name: str, policy: Policy) -> None:
-        for member in self.members:
-            if member.output_kind != "logits":
-                raise PolicyError(
-                    f"policy {name!r} uses score {policy.score!r}, which needs logits, "
-                    f"and member {member.name!r} gives probabilities"
-                )
+    def _check_score(self, name: str, policy: Policy, member: Member) -> None:
+        try:
+            check_score(policy.score, member.output_kind, len(self.classes))
+        except PolicyError as error:
+            raise PolicyError(f"policy {name!r}, member {member.name!r}: {error}") from None
 
     def member(self, name: str) -> Member:
         return next(member for member in self.members if member.name == name)

@@ -47,6 +47,11 @@ class Case:
         return self.play(self.scores.ood_as_rows()) if self.scores.num_ood else None
 
     @property
+    def lacks_ood(self) -> bool:
+        """Whether the objective needs OOD rows, and there are none: then it has no value."""
+        return self.objective.uses_ood and not self.scores.num_ood
+
+    @property
     def is_decision(self) -> bool:
         return isinstance(self.objective, ClassDecision)
 
@@ -81,15 +86,19 @@ class Case:
 
     @cached_property
     def all_weight(self) -> Array:
-        return self._all_prior * self.objective.weights(self.all_truth)
+        return self._all_prior if self.lacks_ood else self._all_prior * self.objective.weights(self.all_truth)
 
     @cached_property
     def all_traffic(self) -> Array:
-        return self._all_prior * self.objective.traffic(self.all_truth)
+        return self._all_prior if self.lacks_ood else self._all_prior * self.objective.traffic(self.all_truth)
 
     @cached_property
     def all_rank(self) -> Array:
         return np.concatenate([self.rank(played) for played in self.all])
+
+    @cached_property
+    def all_accepted(self) -> Mask:
+        return np.concatenate([played.accepted for played in self.all])
 
     @cached_property
     def all_event(self) -> Mask:
@@ -114,6 +123,11 @@ class Case:
     @cached_property
     def groups(self) -> NDArray[np.int64]:
         return np.arange(self.scores.num_rows) if self.scores.groups is None else self.scores.groups
+
+    @cached_property
+    def all_groups(self) -> NDArray[np.int64]:
+        """OOD rows stand alone."""
+        return np.concatenate([self.groups, self.groups.max(initial=-1) + 1 + np.arange(self.num_ood)])
 
     def share(self, hits: Mask, rows: Mask | None = None) -> list[float] | None:
         """The interval of a share of rows in distribution, or of some of them."""

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from cascade.case import Case, interval_or_none
 from cascade.decision import ExitReason
 from cascade.errors import FormatError
-from cascade.fitting.budget import stage_costs
+from cascade.fitting.budget import parse_budget, stage_costs
 from cascade.intervals import bootstrap_interval, kish, share_interval
 from cascade.metrics import (
     aurc,
-    auroc,
     brier,
     calibration_error,
     event_log_loss,
@@ -26,12 +25,14 @@ from cascade.metrics import (
     selective_risk,
 )
 from cascade.objectives.class_decision import ClassDecision
-from cascade.objectives.objective import Objective
 from cascade.objectives.parse import parse_objective
+from cascade.ood_figures import mixture, ood_figures
 from cascade.policy import Policy
 from cascade.scores import Array
 from cascade.scores_file import ScoresFile
+from cascade.spending import in_unit_of
 from cascade.stages import Stages
+from cascade.verdict import deployed_figure, verdict
 from cascade.window import Mask
 
 MIN_CLASS_ROWS = 10
@@ -48,34 +49,35 @@ def evaluate(
     priors: Sequence[float] | None = None,
     ood_families: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Figures of a policy; `cost` is a multiple of stage 1.
+    """Figures of a policy; `cost` is a multiple of stage 1 in MACs, `cost_in_budget` what its budget counts.
 
     `coverage` and `risk` use the deployed `accept_above`; the objective's value is read off these rows'
     own risk-coverage curve. A decision ranks no rows by how sure they are, so there `aurc` is None. `priors`
     are target shares of the classes. The OOD rows judged are those of `ood_families`, or of all families that
-    the policy was not fitted on.
+    the policy was not fitted on. Where the objective needs some and none are left, its value is None, and
+    `notes` say why.
     """
     if not scores.is_labelled:
         raise FormatError("labels are missing, and without them nothing can be judged")
     objective = parse_objective(policy.objective or "accuracy")
-    judged = scores.ood_of(_families(policy, objective, scores, ood_families))
+    judged = scores.ood_of(_families(policy, scores, ood_families))
     case = Case(policy, stages, judged, objective, max_stages, tuple(failed), priors)
     return {
+        **_circumstances(case),
         "rows": judged.num_rows,
         "effective_rows": kish(case.prior),
         **_shares(case),
         **_costs(case),
         **_calibration(case),
         "class_risk": _class_risk(case),
-        "ood": _ood(case),
+        "ood": ood_figures(case),
         "decision": _decision(case),
         "objective": _objective(case),
+        "notes": _notes(case, scores),
     }
 
 
-def _families(
-    policy: Policy, objective: Objective, scores: ScoresFile, asked: Collection[str] | None
-) -> tuple[str, ...]:
+def _families(policy: Policy, scores: ScoresFile, asked: Collection[str] | None) -> tuple[str, ...]:
     """The families to judge on: none that the policy was fitted on."""
     fitted = set(policy.evidence.get("ood_families", ()))
     if asked is not None:
@@ -84,29 +86,60 @@ def _families(
             raise FormatError(f"the policy was fitted on OOD family {', '.join(seen)}: that judges nothing")
         scores.ood_of(asked)
         return tuple(asked)
-    unseen = tuple(family for family in scores.families if family not in fitted)
-    if objective.uses_ood and not unseen:
+    return tuple(family for family in scores.families if family not in fitted)
+
+
+def _notes(case: Case, scores: ScoresFile) -> list[str]:
+    """What keeps the figures from being whole."""
+    if not case.lacks_ood:
+        return []
+    there = "none"
+    if scores.num_ood:
+        fitted = set(scores.families) <= set(case.policy.evidence.get("ood_families", ()))
         there = f"only those that the policy was fitted on ({', '.join(scores.families)})"
-        raise FormatError(
-            f"objective {objective} needs OOD rows, and there are {there if scores.num_ood else 'none'}"
-        )
-    return unseen
+        there = there if fitted else "none among those asked for"
+    return [
+        f"{case.objective} needs OOD rows, and there are {there}: it has no value here, "
+        "and the other figures are of rows in distribution"
+    ]
+
+
+def _circumstances(case: Case) -> dict[str, Any]:
+    """What was judged, under which conditions, and what was promised of it."""
+    evidence = case.policy.evidence
+    return {
+        "kind": case.policy.kind,
+        "budget": case.policy.budget,
+        "certified": evidence.get("certified") is True,
+        "delta": evidence.get("delta"),
+        "max_stages": case.max_stages,
+        "failed": list(case.failed),
+        "priors": None if case.priors is None else [float(prior) for prior in case.priors],
+    }
 
 
 def _shares(case: Case) -> dict[str, Any]:
-    accepted, correct = case.inside.accepted, case.correct
-    rank = case.rank(case.inside)
+    correct, rank = case.correct, case.rank(case.inside)
+    accepted = _accepted_shares(case)
     return {
+        **accepted,
         "accuracy": float(np.average(correct, weights=case.prior)),
-        "coverage": float(np.average(accepted, weights=case.prior)),
-        "risk": selective_risk(accepted, correct, case.prior),
         "aurc": None if case.is_decision else aurc(rank, correct, case.prior),
         "intervals": {
+            **accepted["intervals"],
             "accuracy": case.share(correct),
-            "coverage": case.share(accepted),
-            "risk": case.share(~correct, accepted),
             "aurc": None if case.is_decision else _resampled_aurc(case, rank),
         },
+    }
+
+
+def _accepted_shares(case: Case) -> dict[str, Any]:
+    """What is accepted in distribution, and how much of it is wrong."""
+    accepted, correct = case.inside.accepted, case.correct
+    return {
+        "coverage": float(np.average(accepted, weights=case.prior)),
+        "risk": selective_risk(accepted, correct, case.prior),
+        "intervals": {"coverage": case.share(accepted), "risk": case.share(~correct, accepted)},
     }
 
 
@@ -139,7 +172,19 @@ def _costs(case: Case) -> dict[str, Any]:
     if scores.seconds:
         seconds = stage_costs(scores.seconds, scores, working)
         figures["cost_seconds"] = _mean_cost(seconds, exits, traffic)
-    return figures
+    return figures | {"cost_in_budget": _cost_in_budget(case, figures)}
+
+
+def _cost_in_budget(case: Case, figures: dict[str, Any]) -> dict[str, Any] | None:
+    """Null without a budget, or where it is in seconds and none were measured."""
+    if case.policy.budget is None:
+        return None
+    budget = parse_budget(case.policy.budget)
+    if budget.is_seconds and not case.scores.seconds:
+        return None
+    spent = figures["cost_seconds" if budget.is_seconds else "cost_macs"]
+    costs = budget.stage_costs(case.scores, case.stages)
+    return {"value": in_unit_of(budget, spent, costs), "unit": budget.unit}
 
 
 def _mean_cost(costs: Sequence[float], exits: NDArray[np.int32], traffic: Array) -> float:
@@ -174,7 +219,10 @@ def _calibration_of(case: Case, confidence: Array, rows: Mask) -> dict[str, floa
 
 def _class_risk(case: Case) -> dict[str, Any] | None:
     """The class, by true label, whose accepted rows are wrong most often: under a shift of prevalence the
-    risk is a mixture of these. The interval holds for all classes that were compared at once."""
+    risk is a mixture of these. The interval holds for all classes that were compared at once. A decision
+    accepts nothing, so nothing accepted can be wrong."""
+    if case.is_decision:
+        return None
     accepted, labels = case.inside.accepted, case.scores.labels
     rows = np.bincount(labels[accepted], minlength=case.scores.num_classes)
     errors = np.bincount(labels[accepted & ~case.correct], minlength=case.scores.num_classes)
@@ -197,37 +245,6 @@ def _class_risk(case: Case) -> dict[str, Any] | None:
     }
 
 
-def _ood(case: Case) -> dict[str, Any] | None:
-    """What becomes of out-of-distribution rows; with a share of them in the objective's traffic, the promise
-    is about the mixture."""
-    outside = case.outside
-    if outside is None:
-        return None
-    families = np.array(case.scores.ood_families)
-    rank = case.rank(outside)
-    figures: dict[str, Any] = {
-        "rows": case.scores.num_ood,
-        "accepted": float(outside.accepted.mean()),
-        "interval": interval_or_none(share_interval(outside.accepted)),
-        "auroc": auroc(case.rank(case.inside), rank, case.prior),
-        "families": {
-            family: {
-                "rows": int((families == family).sum()),
-                "accepted": float(outside.accepted[families == family].mean()),
-                "auroc": auroc(case.rank(case.inside), rank[families == family], case.prior),
-            }
-            for family in case.scores.families
-        },
-    }
-    if case.objective.uses_ood and case.objective.name != "fpr@tpr":
-        accepted = np.r_[case.inside.accepted, outside.accepted]
-        figures["mixture"] = {
-            "coverage": float(np.average(accepted, weights=case.all_weight)),
-            "risk": selective_risk(accepted, case.all_event, case.all_weight),
-        }
-    return figures
-
-
 def _decision(case: Case) -> dict[str, float] | None:
     """Of the decision whether a row is of the class: `accepted` says yes."""
     if not isinstance(case.objective, ClassDecision):
@@ -247,13 +264,34 @@ def _objective(case: Case) -> dict[str, Any] | None:
     if case.policy.objective is None:
         return None
     objective = case.objective
-    value = objective.value(case.all_rank, case.all_outcome, case.all_weight)
+    value = math.nan
+    if not case.lacks_ood:
+        value = objective.value(case.all_rank, case.all_outcome, case.all_weight)
     return {
         "name": objective.name,
         "target": None if math.isnan(objective.target) else objective.target,
         "value": None if math.isnan(value) else value,
-        "interval": _resampled_value(case),
+        "interval": None if case.lacks_ood else _resampled_value(case),
         "text": str(objective),
+        "deployed": _deployed(case),
+    }
+
+
+def _deployed(case: Case) -> dict[str, Any] | None:
+    """Whether the deployed threshold keeps the target; None where there is none, or no rows to tell."""
+    figure = deployed_figure(case.objective)
+    is_mixture = case.objective.uses_ood and case.objective.name != "fpr@tpr"
+    if figure is None or (is_mixture and case.lacks_ood):
+        return None
+    told = mixture(case) if is_mixture else _accepted_shares(case)
+    value, interval = told[figure], told["intervals"][figure]
+    low, high = interval or (math.nan, math.nan)
+    known = math.nan if interval is None else value
+    return {
+        "figure": figure,
+        "value": value,
+        "interval": interval,
+        "verdict": verdict(case.objective, known, low, high).value,
     }
 
 

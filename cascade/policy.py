@@ -33,11 +33,13 @@ class Subset:
 @dataclass(frozen=True)
 class Placement:
     """How a window was laid, so that it can be laid again where scores have shifted: it takes in `share`
-    of the rows that reach its stage, `below` of that share beneath the score `anchor`."""
+    of the rows that reach its stage, `below` of that share beneath the score `anchor`. At the ends of the
+    ranks it `slides` to keep its share, or is cut off, as the paper's are."""
 
     share: float
     anchor: float
     below: float
+    slides: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1 or math.isnan(self.anchor) or not math.isfinite(self.below):

@@ -174,10 +174,11 @@ def _placement(value: object, where: str) -> Placement:
     fields = Fields(value, f"{where}: placement")
     share, below = (number(fields.take(key, (int, float)), fields.where) for key in ("share", "below"))
     anchor = fields.take("anchor", (int, float, str))
+    slides = fields.take("slides", bool, True)
     fields.close()
     ends = {"lowest": -math.inf, "highest": math.inf}
     score = ends[anchor] if anchor in ends else number(anchor, fields.where)
-    return _made(Placement, where, share, score, below)
+    return _made(Placement, where, share, score, below, slides)
 
 
 def _placement_to_json(placement: Placement) -> dict[str, Any]:
@@ -187,6 +188,7 @@ def _placement_to_json(placement: Placement) -> dict[str, Any]:
         "share": placement.share,
         "anchor": anchor if math.isfinite(anchor) else end,
         "below": placement.below,
+        "slides": placement.slides,
     }
 
 

@@ -81,7 +81,7 @@ def replay(
         raise PolicyError(f"the policy has {policy.num_stages} stages, the cascade {len(stages)}")
     if max_stages is not None and max_stages < 1:
         raise PolicyError(f"max_stages must be 1 or more, got {max_stages}")
-    check_fitted_on(policy, scores)
+    check_fitted_on(policy, stages, scores)
     check_score(policy.score, scores.kind, scores.num_classes)
     steps = steps_without(stages, failed)
     members = [[scores.member(name) for name in step.answered] for step in steps]
@@ -176,8 +176,13 @@ def stage_verdicts(
     return results
 
 
-def check_fitted_on(policy: Policy, scores: ScoresFile) -> None:
-    """Refuse outputs of members other than those the policy was fitted on."""
+def check_fitted_on(policy: Policy, stages: Stages, scores: ScoresFile) -> None:
+    """Refuse stages and outputs of members other than those the policy was fitted on, in their order."""
+    fitted, asked = list(policy.members), [name for names in stages for name in names]
+    if fitted and fitted != asked:
+        raise PolicyError(
+            f"the policy was fitted on stages of {', '.join(fitted)}, and these are of {', '.join(asked)}"
+        )
     if not scores.sha256:
         return
     known = dict(zip(scores.names, scores.sha256, strict=True))

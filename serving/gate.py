@@ -1,7 +1,7 @@
 """After a member has run: whose rows are through with their stage, and where they go.
 
 Runs on the worker threads, one NumPy pass per group of rows that share cascade, policy and stage.
-Every decision is `cascade.policy.conclude`'s.
+Every decision is `cascade.decision.conclude`'s.
 """
 
 import threading

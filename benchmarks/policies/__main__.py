@@ -39,9 +39,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command, name=name)
         if name in ("gains", "certified"):
             sub.add_argument("--scores", type=Path, required=True, help="a scores file of two members")
-            sub.add_argument("--more", type=Path, help="another scores file, its members in its order")
         if name != "speed":
             sub.add_argument("--draws", type=int, default=40)
+        if name == "gains":
+            sub.add_argument("--more", type=Path, help="another scores file, its members in its order")
+            sub.add_argument("--more-draws", type=int, default=12)
         if name == "certified":
             text = "draws of 1,000 rows for the default way alone; default: %(default)s"
             sub.add_argument("--many", type=int, default=2000, help=text)
@@ -58,24 +60,30 @@ def _over_draws(work: Callable[..., Records], jobs: Sequence[tuple[Any, ...]]) -
 
 
 def _populations(options: argparse.Namespace) -> list[Population]:
-    more = populations(options.more, options.more.stem, both_orders=False) if options.more else []
-    return populations(options.scores, options.scores.stem, both_orders=True) + more
+    return populations(options.scores, options.scores.stem, both_orders=True)
+
+
+def _more(options: argparse.Namespace) -> list[Population]:
+    return populations(options.more, options.more.stem, both_orders=False) if options.more else []
 
 
 def _gains(options: argparse.Namespace) -> list[dict[str, Any]]:
-    cells = []
-    for population in _populations(options):
-        num_rows = population.scores.num_rows
-        jobs = [(population, num_rows, seed) for seed in range(options.draws)]
-        cells += gains.summary(population, _over_draws(gains.draw, jobs))
-        for cell in cells[-len(gains.OBJECTIVES) * len(gains.BUDGETS) :]:
-            print(json.dumps(cell), flush=True)
+    cells: list[dict[str, Any]] = []
+    two, more = _populations(options), _more(options)
+    for population, draws in [
+        *((each, options.draws) for each in two),
+        *((each, options.more_draws) for each in more),
+    ]:
+        jobs = [(population, population.scores.num_rows, seed) for seed in range(draws)]
+        new = gains.summary(population, _over_draws(gains.draw, jobs))
+        print("\n".join(json.dumps(cell) for cell in new), flush=True)
+        cells += new
     return [*cells, gains.pooled(cells)]
 
 
 def _certified(options: argparse.Namespace) -> list[dict[str, Any]]:
     cells = []
-    for population in _populations(options)[:2]:
+    for population in _populations(options):
         for num_rows in certified.SIZES:
             jobs = [(population, num_rows, seed) for seed in range(options.draws)]
             cells += certified.summary(population, num_rows, _over_draws(certified.draw, jobs))

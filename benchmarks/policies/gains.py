@@ -78,12 +78,23 @@ def _oracle(
 
 
 def pooled(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Over all cells of an objective: the mean gain, with the interval that independent draws give it."""
+    """The mean gain over the cells of each file and objective, and over those at a budget of 1.2.
+
+    Cells share their draws, so their errors are taken to add up: the interval is wider than it need be.
+    """
     result: dict[str, Any] = {}
-    for objective in OBJECTIVES:
-        here = [cell["gain"] for cell in cells if cell["objective"] == objective]
-        mean = sum(gain[0] for gain in here) / len(here)
-        halves = [gain[0] - gain[1] for gain in here]
-        half = sum(halves) / len(halves)  # draws are shared by the budgets, so their errors add up
-        result[objective] = {"gain": [round(number, 4) for number in (mean, mean - half, mean + half)]}
+    for file in dict.fromkeys(cell["population"].partition(":")[0] for cell in cells):
+        for objective in OBJECTIVES:
+            here = [
+                c for c in cells if c["population"].startswith(f"{file}:") and c["objective"] == objective
+            ]
+            result[f"{file}, {objective}"] = {
+                "gain": _mean_gain(here),
+                "gain_at_1.2": _mean_gain([cell for cell in here if cell["budget"] == 1.2]),
+            }
     return {"pooled": result}
+
+
+def _mean_gain(cells: Sequence[dict[str, Any]]) -> list[float]:
+    gains = [cell["gain"] for cell in cells]
+    return [round(sum(column) / len(gains), 4) for column in zip(*gains, strict=True)]

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from cascade.commands.files import naming, read_policy
-from cascade.commands.parser import names_in
+from cascade.commands.files import check_free, naming, read_policy
+from cascade.commands.parser import names_in, print_notes
+from cascade.commands.promise import promise, value_label, value_source
 from cascade.evaluate import evaluate
+from cascade.objectives.parse import parse_objective
 from cascade.policy import Policy
 from cascade.priors import parse_priors
 from cascade.replay import replay
@@ -40,9 +42,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rows", type=Path, metavar="ROWS.npz", help=f"write {', '.join(ROWS)} per row")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file of --rows that is there")
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.rows:
+        check_free("--rows", options.rows, options.overwrite)
     stages, policy = read_policy(options.policy, options.name)
     scores = read_scores(options.scores)
     priors = None if options.priors is None else parse_priors(options.priors, scores.num_classes)
@@ -56,9 +61,10 @@ def run(options: argparse.Namespace) -> None:
         _write_rows(options, policy, stages, scores)
     if options.json:
         print(json.dumps(figures, allow_nan=False))
-        return
-    for name, text in _table(figures):
-        print(f"{name:12}{text}")
+    else:
+        for name, text in _table(figures, policy):
+            print(f"{name:12}{text}")
+    print_notes(figures["notes"])
 
 
 def _write_rows(options: argparse.Namespace, policy: Policy, stages: Stages, scores: ScoresFile) -> None:
@@ -68,15 +74,22 @@ def _write_rows(options: argparse.Namespace, policy: Policy, stages: Stages, sco
         np.savez(file, **{name: getattr(played, name) for name in ROWS})
 
 
-def _table(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _table(figures: dict[str, Any], policy: Policy) -> Iterator[tuple[str, str]]:
     """The main figures, as names and texts."""
     rows, effective = figures["rows"], figures["effective_rows"]
     yield "rows", f"{rows}" + (f" (tell as much as {effective:.0f} do)" if effective < rows - 0.5 else "")
-    for name in ("accuracy", "coverage", "risk"):
+    for name in ("accuracy",) if figures["decision"] else ("accuracy", "coverage", "risk"):
         yield name, _with_interval(figures[name], figures["intervals"][name], ".1%")
+    if figures["decision"]:
+        yield (
+            "decision",
+            "  ".join(f"{_spaced(name)}: {share:.1%}" for name, share in figures["decision"].items()),
+        )
     if figures["objective"]:
-        objective = figures["objective"]
-        yield "objective", f"{objective['text']}: {_with_interval(objective['value'], objective['interval'])}"
+        yield "objective", _objective(figures["objective"])
+        yield "promise", promise(policy)
+        if figures["objective"]["deployed"]:
+            yield "target", _target(figures["objective"])
     if figures["aurc"] is not None:
         yield "aurc", _with_interval(figures["aurc"], figures["intervals"]["aurc"])
     if figures["class_risk"]:
@@ -89,8 +102,26 @@ def _table(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"at stage {depth + 1}", _calibration(calibration)
     if figures["ood"]:
         yield from _ood(figures["ood"])
-    if figures["decision"]:
-        yield "decision", "  ".join(f"{name}: {share:.1%}" for name, share in figures["decision"].items())
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _objective(told: dict[str, Any]) -> str:
+    objective = parse_objective(told["text"])
+    name = "" if value_label(objective) == "value" else f"{value_label(objective)} "
+    value = _with_interval(told["value"], told["interval"])
+    return f"{objective}: {name}{value} ({value_source(objective)})"
+
+
+def _target(told: dict[str, Any]) -> str:
+    """Whether the deployed threshold keeps what was asked."""
+    deployed = told["deployed"]
+    bound = "most" if deployed["figure"] == "risk" else "least"
+    value = _with_interval(deployed["value"], deployed["interval"], ".1%")
+    asked = f"asked for {told['target']:.4g} at {bound}"
+    return f"{deployed['verdict']}: deployed {deployed['figure']} {value}, {asked}"
 
 
 def _with_interval(value: float | None, interval: list[float] | None, form: str = ".4f") -> str:
@@ -108,7 +139,12 @@ def _worst_class(worst: dict[str, Any]) -> str:
 
 def _cost(figures: dict[str, Any]) -> str:
     seconds = f", {figures['cost_seconds'] * 1e3:.3g} ms" if "cost_seconds" in figures else ""
-    return f"{figures['cost']:.3f}x stage 1 ({figures['cost_macs']:.3g} MACs a row{seconds})"
+    own = figures["cost_in_budget"]
+    budget = ""
+    if figures["budget"]:
+        spent = f"{own['value']:.4g}{own['unit']} of " if own else ""
+        budget = f"; {spent}budget {figures['budget']}"
+    return f"{figures['cost']:.3f}x stage 1 in MACs ({figures['cost_macs']:.3g} MACs a row{seconds}){budget}"
 
 
 def _calibration(depth: dict[str, Any]) -> str:
@@ -127,4 +163,8 @@ def _ood(ood: dict[str, Any]) -> Iterator[tuple[str, str]]:
             f"accepted {family['accepted']:.1%} of {family['rows']}  AUROC {family['auroc']:.4f}",
         )
     if "mixture" in ood:
-        yield "mixture", "  ".join(f"{name}: {share:.1%}" for name, share in ood["mixture"].items())
+        told = ood["mixture"]
+        shares = {
+            name: _with_interval(told[name], told["intervals"][name], ".1%") for name in told["intervals"]
+        }
+        yield "with OOD", ", ".join(f"{name} {text}" for name, text in shares.items())

@@ -1,5 +1,6 @@
 """Where commands read policies from, and where they write them."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,16 @@ def read_policy(path: Path, name: str | None) -> tuple[Stages, Policy]:
     return cascade.stages, cascade.policies[chosen]
 
 
-def check_free(path: Path, overwrite: bool) -> None:
+def check_free(option: str, path: Path, overwrite: bool) -> None:
+    """Whether a file can be written there once all is computed; the option is named where it cannot."""
+    if path.is_dir():
+        raise FormatError(f"{option} {path} is a folder; it takes a file's name")
+    if not path.parent.is_dir():
+        raise FormatError(f"{option} {path}: no such folder as {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise FormatError(f"{option} {path}: folder {path.parent} cannot be written to")
     if path.exists() and not overwrite:
-        raise FormatError(f"{path} is there; --overwrite replaces it")
+        raise FormatError(f"{option} {path} is there; --overwrite replaces it")
 
 
 def check_name_is_free(path: Path, cascade: Cascade, name: str, overwrite: bool) -> None:

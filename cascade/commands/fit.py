@@ -1,25 +1,32 @@
 """`fit`: a policy for an objective under a budget, or the cheapest that reaches a value."""
 
 import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cascade.cascade_file import Cascade, read_cascade, write_cascade
 from cascade.commands.files import check_free, check_name_is_free, naming
-from cascade.commands.parser import names_in
-from cascade.errors import FormatError
+from cascade.commands.parser import names_in, numbers_in, print_notes
+from cascade.commands.promise import promise, value_label, value_source
+from cascade.errors import FitError, FormatError
+from cascade.fitting.budget import parse_budget
+from cascade.fitting.cheapest import cheapest
 from cascade.fitting.choice import STANDARD_ERRORS
 from cascade.fitting.fit import BUDGETED, METHODS, FitSettings, fit
-from cascade.fitting.frontier import cheapest
+from cascade.objectives.class_decision import ClassDecision
 from cascade.objectives.parse import FORMS, parse_objective
 from cascade.policy import KINDS, Policy
 from cascade.policy_file import PolicyFile, write_policy_file
 from cascade.scores import SCORES
 from cascade.scores_file import ScoresFile, read_scores
+from cascade.spending import spent_text
 from cascade.stages import Stages, parse_stages
+from cascade.verdict import deployed_figure
+
+FEW_ROWS = 500
+"""Below, intervals are so wide that a target says little."""
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -69,7 +76,8 @@ def _add_fitting(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=defaults.choosing_share,
         metavar="S",
-        help="of the rows, choosing the rule; the others set the final thresholds; default: %(default)s",
+        help="of the rows, choosing the rule; the others set the final thresholds; default: 0.5, or 0.2 to "
+        "certify",
     )
     group.add_argument(
         "--seed", type=int, default=defaults.seed, help="divides the rows; default: %(default)s"
@@ -109,28 +117,31 @@ def run(options: argparse.Namespace) -> None:
         choosing_share=options.choosing_share,
         seed=options.seed,
     )
+    if options.reach is not None and options.certify is not None:
+        raise FitError("--reach does not go with --certify: certify what a --budget gives")
     _check_target(options)
     scores = _scores(options)
     cascade = None if options.into is None else _cascade(options, scores)
     with naming(options.scores):
         stages = cascade.stages if cascade else parse_stages(options.stages, scores.names)
         policy = _fitted(scores, stages, settings, options.reach)
-        note = _note(policy, scores, stages, settings)
+        _check_accepts(policy, settings)
+        notes = list(_notes(policy, scores, stages, settings, options.reach))
+        cost = _cost(policy, scores, stages)
     if cascade:
         write_cascade(options.into, cascade.with_policy(options.name, policy, is_default=options.default))
     else:
         write_policy_file(options.out, PolicyFile(stages, policy))
-    for line in told(policy, settings.method):
+    for line in told(policy, settings.method, cost):
         print(line)
-    if note:
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(notes)
 
 
 def _check_target(options: argparse.Namespace) -> None:
     if options.into is None:
         if options.name or options.default:
             raise FormatError("--name and --default go with --into")
-        check_free(options.out, options.overwrite)
+        check_free("--out", options.out, options.overwrite)
         return
     if not options.name:
         raise FormatError("--into needs --name, the name that the policy gets in the cascade")
@@ -142,19 +153,12 @@ def _scores(options: argparse.Namespace) -> ScoresFile:
     scores = read_scores(options.scores)
     with naming(options.scores):
         if options.seconds is not None:
-            scores = replace(scores, seconds=_numbers(options.seconds), is_checked=True)
+            scores = replace(scores, seconds=numbers_in("--seconds", options.seconds), is_checked=True)
         if options.ood_families is not None:
             if not parse_objective(options.objective).uses_ood:
                 raise FormatError(f"--ood-families: objective {options.objective} uses no OOD rows")
             scores = scores.ood_of(names_in(options.ood_families))
     return scores
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(number) for number in text.split(","))
-    except ValueError:
-        raise FormatError(f"--seconds {text!r} is not of the form 0.001,0.002") from None
 
 
 def _cascade(options: argparse.Namespace, scores: ScoresFile) -> Cascade:
@@ -189,7 +193,41 @@ def _fitted(scores: ScoresFile, stages: Stages, settings: FitSettings, reach: fl
     return cheapest(scores, stages, settings, reach)
 
 
-def _note(policy: Policy, scores: ScoresFile, stages: Stages, settings: FitSettings) -> str | None:
+def _check_accepts(policy: Policy, settings: FitSettings) -> None:
+    """FitError where the policy would accept nothing, which keeps any target and serves nobody."""
+    if deployed_figure(settings.parsed_objective) is None or policy.evidence["coverage"][0] != 0:
+        return
+    rows = f"the {policy.evidence['rows']} rows that set thresholds"
+    if settings.certify is None:
+        raise FitError(f"no threshold keeps {settings.objective} on {rows}: nothing would be accepted")
+    raise FitError(
+        f"nothing can be certified for {settings.objective} at delta {settings.certify:g}: {rows} are too "
+        "few, or too many of the surest are wrong"
+    )
+
+
+def _notes(
+    policy: Policy, scores: ScoresFile, stages: Stages, settings: FitSettings, reach: float | None
+) -> Iterator[str]:
+    if scores.num_rows < FEW_ROWS:
+        yield f"{scores.num_rows} rows are few: intervals are wide, and other rows may give other policies"
+    if policy.budget is not None and reach is None:
+        budget = parse_budget(policy.budget)
+        costs = budget.stage_costs(scores, stages)
+        if budget.limit(costs) > sum(costs) * (1 + 1e-9):
+            full = spent_text(budget, sum(costs), costs)
+            yield f"budget {budget} is more than the full cascade costs ({full})"
+    value = policy.evidence["objective_value"]
+    if reach is not None and value is not None:
+        is_short = value > reach if settings.parsed_objective.is_lower_better else value < reach
+        if is_short:
+            yield f"on the rows that set its thresholds the policy comes to {value:.4g}, short of {reach:g}"
+    no_better = _no_better(policy, scores, stages, settings)
+    if no_better:
+        yield no_better
+
+
+def _no_better(policy: Policy, scores: ScoresFile, stages: Stages, settings: FitSettings) -> str | None:
     """A warning where the cascade does no better than its first stage alone."""
     value = policy.evidence["objective_value"]
     if policy.kind == "first" or len(stages) == 1 or value is None:
@@ -204,22 +242,45 @@ def _note(policy: Policy, scores: ScoresFile, stages: Stages, settings: FitSetti
     )
 
 
-def told(policy: Policy, method: str) -> list[str]:
+def _cost(policy: Policy, scores: ScoresFile, stages: Stages) -> str:
+    """Evidence counts the cost in multiples of stage 1, in MACs unless the budget is in seconds."""
+    multiple = policy.evidence["cost"]
+    if policy.budget is None:
+        return f"{multiple:.3f}x stage 1"
+    budget = parse_budget(policy.budget)
+    costs = budget.stage_costs(scores, stages)
+    return spent_text(budget, multiple * costs[0], costs)
+
+
+def told(policy: Policy, method: str, cost: str) -> list[str]:
     """What was fitted, why, and what it does on the rows that set its thresholds."""
     evidence = policy.evidence
-    value = evidence["objective_value"]
     lines = [f"{policy.kind} for {policy.objective}" + (f" within {policy.budget}" if policy.budget else "")]
     if "chosen" in evidence:
         lines.append(f"{'chosen':11}{evidence['chosen']}: {_gain(evidence)}")
     elif policy.kind == "window" and method == "paper":
         lines.append(f"{'chosen':11}the paper's rule, as asked")
-    lines += [
-        f"{'value':11}{'none' if value is None else format(value, '.4f')}",
-        f"{'cost':11}{evidence['cost']:.3f}x stage 1",
-        f"{'coverage':11}{percent(evidence['coverage'])}",
-        f"{'risk':11}{percent(evidence['risk'])}",
-        f"{'promise':11}{_promise(policy)}",
-    ]
+    lines += [*_value(policy), f"{'cost':11}{cost}", *_shares(policy)]
+    return [*lines, f"{'promise':11}{promise(policy)} ({evidence['rows']} rows that chose nothing else)"]
+
+
+def _value(policy: Policy) -> list[str]:
+    if policy.objective is None:
+        return []
+    objective, value = parse_objective(policy.objective), policy.evidence["objective_value"]
+    text = "none" if value is None else f"{value:.4f} ({value_source(objective)})"
+    return [f"{value_label(objective):11}{text}"]
+
+
+def _shares(policy: Policy) -> list[str]:
+    """What the deployed threshold does; a decision accepts nothing that could be wrong."""
+    evidence = policy.evidence
+    if policy.objective is not None and isinstance(parse_objective(policy.objective), ClassDecision):
+        return [f"{'positive':11}{percent(evidence['coverage'])}"]
+    lines = [f"{name:11}{percent(evidence[name])}" for name in ("coverage", "risk")]
+    if "mixture" in evidence:
+        mixture = ", ".join(f"{name} {percent(evidence['mixture'][name])}" for name in ("coverage", "risk"))
+        lines.append(f"{'with OOD':11}{mixture}")
     return lines
 
 
@@ -233,14 +294,6 @@ def _gain(evidence: Mapping[str, Any]) -> str:
     best = max(gains, key=lambda name: gains[name][0] - STANDARD_ERRORS * gains[name][1])
     gain, error = gains[best]
     return f"no richer fit gains enough (the best, {best}: {gain:+.4f}, standard error {error:.4f})"
-
-
-def _promise(policy: Policy) -> str:
-    evidence = policy.evidence
-    rows = f"{evidence['rows']} rows that chose nothing else"
-    if evidence["certified"]:
-        return f"certified: the target is missed with probability {evidence['delta']:g} at most ({rows})"
-    return f"an estimate, not certified ({rows})"
 
 
 def percent(estimate: Sequence[float | None]) -> str:

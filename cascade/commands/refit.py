@@ -1,14 +1,20 @@
 """`refit`: windows laid again over shifted rows without labels, so that the budget holds again."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from cascade.cascade_file import read_cascade, write_cascade
 from cascade.commands.files import check_free, check_name_is_free, is_cascade, naming, read_policy
+from cascade.commands.parser import numbers_in
 from cascade.errors import FormatError
-from cascade.fitting.refit import cost_on, refit
+from cascade.fitting.budget import parse_budget
+from cascade.fitting.refit import cost_on, costs_for, refit
+from cascade.policy import Policy
 from cascade.policy_file import PolicyFile, write_policy_file
-from cascade.scores_file import read_scores
+from cascade.scores_file import ScoresFile, read_scores
+from cascade.spending import spent_text
+from cascade.stages import Stages
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,6 +24,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--name", help="which policy of a cascade's file; default: its default policy")
     parser.add_argument(
         "--scores", type=Path, required=True, metavar="SHIFTED.npz", help="outputs; labels may be absent"
+    )
+    parser.add_argument(
+        "--seconds", metavar="A,B,...", help="seconds per row of each member, in place of the file's own"
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--out", type=Path, metavar="NEW.json", help="write the policy alone")
@@ -32,6 +41,9 @@ def run(options: argparse.Namespace) -> None:
     stages, policy = read_policy(options.policy, options.name)
     scores = read_scores(options.scores, labelled=False)
     with naming(options.scores):
+        if options.seconds is not None:
+            seconds = numbers_in("--seconds", options.seconds)
+            scores = replace(scores, seconds=seconds, is_checked=True)
         new = refit(policy, stages, scores)
         before = cost_on(policy, stages, scores)
     if options.out:
@@ -40,15 +52,27 @@ def run(options: argparse.Namespace) -> None:
         cascade = read_cascade(options.policy)
         write_cascade(options.policy, cascade.with_policy(options.new_name, new))
     after = new.evidence["refitted"]["cost"]
+    spent = [_spent(policy, stages, scores, cost) for cost in (before, after)]
     budget = f" (budget {policy.budget})" if policy.budget else ""
-    print(f"cost on {scores.num_rows} rows: {before:.3f}x stage 1 before, {after:.3f}x after{budget}")
+    print(f"cost on {scores.num_rows} rows: {spent[0]} before, {spent[1]} after{budget}")
     if policy.evidence.get("certified"):
         print("the certificate is dropped: its rows were not these")
+    print(
+        "thresholds and confidences were left as they were, so the target is no longer promised on shifted "
+        "rows: judge the policy with evaluate on labelled ones"
+    )
+
+
+def _spent(policy: Policy, stages: Stages, scores: ScoresFile, multiple: float) -> str:
+    if policy.budget is None:
+        return f"{multiple:.3f}x stage 1"
+    costs = costs_for(policy, stages, scores)
+    return spent_text(parse_budget(policy.budget), multiple * costs[0], costs)
 
 
 def _check_target(options: argparse.Namespace) -> None:
     if options.out:
-        check_free(options.out, options.overwrite)
+        check_free("--out", options.out, options.overwrite)
         return
     if not is_cascade(options.policy):
         raise FormatError(f"--as goes with a cascade's file; {options.policy} holds one policy")

@@ -10,7 +10,7 @@ from cascade.commands.files import is_cascade, read_policy
 from cascade.errors import FormatError
 from cascade.fitting.fit import FitSettings
 from cascade.report.folder import PAGE, check_out
-from cascade.report.headline import lead
+from cascade.report.headline import caveats, lead
 from cascade.report.policies import Named
 from cascade.report.results import Question
 from cascade.scores import SCORES
@@ -64,6 +64,8 @@ def report(options: argparse.Namespace) -> None:
     results = write_report(question, options.out, overwrite=options.overwrite, progress=_show)
     _clear()
     print(lead(results))
+    for caveat in caveats(results):
+        print(caveat)
     print(options.out / PAGE)
 
 

@@ -2,10 +2,9 @@
 members that a row may end with.
 
 They are set on rows that chose nothing before. Estimated, a threshold is the lowest that serves the
-objective on these rows; certified, the lowest that a sequence of tests passes (`cascade.certificate`).
+objective on these rows; certified, the lowest that a sequence of tests passes (see `certificate.py`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -14,9 +13,9 @@ import numpy as np
 from cascade.calibration import fit_calibrator
 from cascade.fitting.certificate import Certificate, Ranked
 from cascade.fitting.shape import Laid, outcome_of
-from cascade.fitting.table import Index, Table, play, subset_table
-from cascade.metrics import midway
-from cascade.objectives.objective import Objective
+from cascade.fitting.table import Index, Play, Table, play, subset_table
+from cascade.metrics import risk_coverage
+from cascade.objectives.objective import Objective, Others
 from cascade.objectives.selective import CoverageAtRisk
 from cascade.policy import ACCEPT_NONE, Policy, Subset
 from cascade.scores import Array
@@ -29,17 +28,6 @@ MAX_FAILED = 2
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """Rows whose fate is known: each one's outcome and weight."""
-
-    outcome: Array
-    weight: Array
-
-
-NOBODY = Accepted(np.empty(0), np.empty(0))
-
-
-@dataclass(frozen=True)
 class Judges:
     """Rows to choose on, and rows to set thresholds on, which are certified where there is a certificate."""
 
@@ -49,70 +37,84 @@ class Judges:
     seed: int
     certificate: Certificate | None = None
 
-    def threshold(self, seen: Ranked, rank: Array, outcome: Array, weight: Array, settled: Accepted) -> float:
-        """The final threshold for rows of these ranks, `settled` rows being accepted whatever it is.
-
-        `seen` are choosing rows alike, where a certificate's tests get their sequence.
-        """
+    def of_whole(self, seen: Ranked, rows: Ranked, num_depths: int) -> tuple[float, ...]:
+        """The final threshold, by depth, of rows that leave by themselves."""
         if self.certificate:
-            return self.certificate.threshold(seen, Ranked(rank, outcome), settled.outcome)
-        if isinstance(self.objective, CoverageAtRisk) and len(settled.outcome):
-            return _within_risk(self.objective.risk, rank, outcome, weight, settled)
-        return self.objective.accept_above(rank, outcome, weight)
+            return self.certificate.thresholds(seen, rows, num_depths)
+        if isinstance(self.objective, CoverageAtRisk):
+            return within_risk_at_depths(rows, self.objective.risk, num_depths)
+        return (self.objective.accept_above(rows.rank, rows.outcome, rows.weight),) * num_depths
+
+    def of_cut(self, seen: Ranked, rows: Ranked, others: Others) -> float:
+        """The final threshold of rows that end early; `others` had left by themselves before."""
+        if self.certificate:
+            return self.certificate.thresholds(seen, rows, 1)[0]
+        if isinstance(self.objective, CoverageAtRisk):
+            return within_risk(rows, self.objective.risk, at_least=1 / self.objective.risk)
+        objective = self.objective.for_rest(rows.outcome, rows.weight, others)
+        return objective.accept_above(rows.rank, rows.outcome, rows.weight)
 
 
-def _within_risk(risk: float, rank: Array, outcome: Array, weight: Array, settled: Accepted) -> float:
-    """The lowest threshold that keeps the risk both among these rows and together with the settled ones."""
-    if len(rank) == 0:
+def within_risk_at_depths(rows: Ranked, risk: float, num_depths: int) -> tuple[float, ...]:
+    """The lowest threshold of each depth that keeps the risk over all rows, and over those that leave at or
+    before each depth: what a cascade has accepted when it is cut short must keep the promise as well.
+
+    It is the same at all depths, unless the rows of an earlier one would break it by themselves.
+    """
+    floors: list[float] = []
+    for depth in range(num_depths):
+        floors.append(within_risk(rows.leaving_by(depth).above(floors), risk))
+    return tuple(max(floor, floors[-1]) for floor in floors)
+
+
+def within_risk(rows: Ranked, risk: float, at_least: float = 0.0) -> float:
+    """The lowest threshold that keeps the risk. Fewer accepted rows than `at_least` are luck, however few
+    errors there are among them."""
+    if len(rows.rank) == 0:
         return ACCEPT_NONE
-    order = np.argsort(-rank, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(rank[order]) != 0, True))
-    errors = np.cumsum(weight[order] * (1 - outcome[order]))[ends]
-    accepted = np.cumsum(weight[order])[ends]
-    errors_before = float((settled.weight * (1 - settled.outcome)).sum())
-    alone = errors <= risk * accepted
-    together = errors + errors_before <= risk * (accepted + settled.weight.sum())
-    kept = np.flatnonzero(alone & together)
-    if len(kept) == 0:
-        return ACCEPT_NONE
-    ranked = np.r_[rank[order][ends], -np.inf]
-    return float(midway(ranked[kept[-1]], ranked[kept[-1] + 1]))
+    curve = risk_coverage(rows.rank, rows.outcome, rows.weight)
+    kept = np.flatnonzero((curve.risk <= risk) & (curve.coverage * len(rows.rank) >= at_least))
+    return float(curve.thresholds[kept[-1]]) if len(kept) else ACCEPT_NONE
 
 
 def with_acceptance(policy: Policy, laid: Laid, table: Table, judges: Judges) -> Policy:
     """`policy` with the threshold of rows that the rule lets go, and of rows cut short at each depth."""
     choosing, accepting = table.rows(judges.choosing), table.rows(judges.accepting)
-    played, played_choosing = (play(rows, laid.cuts, judges.seed) for rows in (accepting, choosing))
-    above = judges.threshold(
-        Ranked(laid.ranks(choosing, played_choosing), outcome_of(choosing, played_choosing)),
-        laid.ranks(accepting, played),
-        outcome_of(accepting, played),
-        accepting.weight,
-        NOBODY,
-    )
-    thresholds = tuple(laid.raw(depth, above) for depth in range(table.num_stages))
-    cut = []
-    for depth in range(table.num_stages - 1):
-        settled = _settled(accepting, played.depth, depth, thresholds)
-        rows, rows_choosing = played.reached(depth + 1), played_choosing.reached(depth + 1)
-        cut.append(
-            judges.threshold(
-                Ranked(choosing.score[depth, rows_choosing], choosing.outcome[depth, rows_choosing]),
-                accepting.score[depth, rows],
-                accepting.outcome[depth, rows],
-                accepting.weight[rows],
-                settled,
-            )
+    played, seen = (play(rows, laid.cuts, judges.seed) for rows in (accepting, choosing))
+    rows = _ranked(laid, accepting, played)
+    above = judges.of_whole(_ranked(laid, choosing, seen), rows, table.num_stages)
+    thresholds = tuple(laid.raw(depth, threshold) for depth, threshold in enumerate(above))
+    policy = replace(policy, accept_above=thresholds)
+    cut = [
+        judges.of_cut(
+            _at_depth(choosing, depth, seen.reached(depth + 1)),
+            _at_depth(accepting, depth, played.reached(depth + 1)),
+            _left_before(policy, accepting, played, depth + 1),
         )
-    return replace(policy, accept_above=thresholds, accept_above_cut=(*cut, ACCEPT_NONE))
+        for depth in range(table.num_stages - 1)
+    ]
+    return replace(policy, accept_above_cut=(*cut, ACCEPT_NONE))
 
 
-def _settled(table: Table, depths: Index, depth: int, thresholds: Sequence[float]) -> Accepted:
-    """The rows that had left by themselves, accepted, when others are cut short after `depth`."""
-    rows = np.arange(table.num_rows)
-    accepted = (depths <= depth) & (table.score[depths, rows] >= np.asarray(thresholds)[depths])
-    left = np.flatnonzero(accepted)
-    return Accepted(table.outcome[depths[left], left], table.weight[left])
+def _ranked(laid: Laid, table: Table, played: Play) -> Ranked:
+    return Ranked(laid.ranks(table, played), outcome_of(table, played), table.weight, played.depth)
+
+
+def _at_depth(table: Table, depth: int, rows: Mask) -> Ranked:
+    """Rows by their score at a depth where they end; all of them are one depth."""
+    return _one_depth(table.score[depth, rows], table.outcome[depth, rows], table.weight[rows])
+
+
+def _one_depth(score: Array, outcome: Array, weight: Array) -> Ranked:
+    return Ranked(score, outcome, weight, np.zeros(len(score), np.intp))
+
+
+def _left_before(policy: Policy, table: Table, played: Play, stage: int) -> Others:
+    """The rows that leave by themselves before `stage` (from 0)."""
+    left = np.flatnonzero(played.depth < stage)
+    depth = played.depth[left]
+    accepted = table.score[depth, left] >= np.asarray(policy.accept_above)[depth]
+    return Others(accepted, table.outcome[depth, left], table.weight[left])
 
 
 def with_subsets(
@@ -120,23 +122,20 @@ def with_subsets(
 ) -> Policy:
     """`policy` with what holds for rows that end without a member that should have run."""
     played = play(table, laid.cuts, judges.seed)
+    accepting = table.rows(judges.accepting)
+    accepting_played = play(accepting, laid.cuts, judges.seed)
     subsets = []
     for answered, stage in sets_without(stages):
-        columns = subset_table(policy, stages, scores, answered, judges.objective)
-        subsets.append(_subset(answered, columns, played.reached(stage), table, judges))
+        score, outcome, event = subset_table(policy, stages, scores, answered, judges.objective)
+        seen, rows = (index[played.reached(stage)[index]] for index in (judges.choosing, judges.accepting))
+        above = judges.of_cut(
+            _one_depth(score[seen], outcome[seen], table.weight[seen]),
+            _one_depth(score[rows], outcome[rows], table.weight[rows]),
+            _left_before(policy, accepting, accepting_played, stage),
+        )
+        calibrator = fit_calibrator(score[seen], event[seen], table.weight[seen])
+        subsets.append(Subset(tuple(answered), above, calibrator))
     return replace(policy, subsets=tuple(subsets))
-
-
-def _subset(
-    answered: Sequence[str], columns: tuple[Array, Array, Mask], reaching: Mask, table: Table, judges: Judges
-) -> Subset:
-    score, outcome, event = columns
-    choosing = judges.choosing[reaching[judges.choosing]]
-    accepting = judges.accepting[reaching[judges.accepting]]
-    seen = Ranked(score[choosing], outcome[choosing])
-    above = judges.threshold(seen, score[accepting], outcome[accepting], table.weight[accepting], NOBODY)
-    calibrator = fit_calibrator(score[choosing], event[choosing], table.weight[choosing])
-    return Subset(tuple(answered), above, calibrator)
 
 
 def sets_without(stages: Stages) -> list[tuple[tuple[str, ...], int]]:

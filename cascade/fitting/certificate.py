@@ -8,14 +8,18 @@ P(Binomial(m, target) <= k) (Clopper & Pearson 1934).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binom
 
 from cascade.errors import FitError
+from cascade.metrics import midway
 from cascade.policy import ACCEPT_NONE
 from cascade.scores import Array
+from cascade.window import Mask
 
 STEPS = 100
 LIKELY = 0.9
@@ -23,10 +27,26 @@ LIKELY = 0.9
 
 @dataclass(frozen=True)
 class Ranked:
-    """Rows by what they compare on, and whether accepting each is right (1) or wrong (0)."""
+    """Rows by what they compare on, `(rows,)` each: whether accepting is right (1) or wrong (0), how much the
+    row counts, and the depth (from 0) at which it leaves."""
 
     rank: Array
     outcome: Array
+    weight: Array
+    depth: NDArray[np.intp]
+
+    def where(self, chosen: Mask) -> "Ranked":
+        return Ranked(self.rank[chosen], self.outcome[chosen], self.weight[chosen], self.depth[chosen])
+
+    def leaving_by(self, depth: int) -> "Ranked":
+        """What a cascade that is cut short after `depth` has let go by itself."""
+        return self.where(self.depth <= depth)
+
+    def above(self, floors: Sequence[float]) -> "Ranked":
+        """Without the rows below the floor of their depth; those of later depths have none."""
+        every = np.full(int(self.depth.max(initial=0)) + 1 + len(floors), -np.inf)
+        every[: len(floors)] = floors
+        return self.where(self.rank >= every[self.depth])
 
 
 @dataclass(frozen=True)
@@ -57,48 +77,77 @@ class Certificate:
                 f"at least {self.rows_needed} must be left to certify on"
             )
 
-    def threshold(self, seen: Ranked, rows: Ranked, settled: Array) -> float:
-        """The lowest threshold that is certified, both for `rows` alone and with the `settled` outcomes.
+    def thresholds(self, seen: Ranked, rows: Ranked, num_depths: int) -> tuple[float, ...]:
+        """The lowest threshold of each depth that is certified, over all `rows` and over those that leave at
+        or before each depth, which are what a cascade has accepted when it is cut short.
 
-        `seen` are other rows, where the sequence comes from.
+        `seen` are other rows, where the sequence of thresholds comes from, and a floor for each depth but the
+        last, below which the rows that leave by then would hardly pass.
         """
+        floors: list[float] = []
+        for depth in range(num_depths - 1):
+            kept, left = (of.leaving_by(depth).above(floors) for of in (seen, rows))
+            floors.append(self._floor(kept, left))
+        certified = self._lowest(seen.above(floors), rows.above(floors), num_depths)
+        return (*(max(floor, certified) for floor in floors), certified)
+
+    def _floor(self, seen: Ranked, rows: Ranked) -> float:
+        """The lowest threshold that rows like those seen would pass with a high chance."""
+        steps = _steps(seen)
+        likely = [step for step in steps if self._power(seen, rows, step) >= LIKELY]
+        return likely[-1] if likely else ACCEPT_NONE
+
+    def _lowest(self, seen: Ranked, rows: Ranked, num_depths: int) -> float:
+        """The last threshold before the first that fails, from where so many rows likely suffice."""
+        steps = _steps(seen)
+        if len(steps) == 0:
+            return ACCEPT_NONE
+        early = [(seen.leaving_by(depth), rows.leaving_by(depth)) for depth in range(num_depths - 1)]
+        power = np.array([self._least_power([(seen, rows), *early], step) for step in steps])
+        likely = np.flatnonzero(power >= LIKELY)
         certified = ACCEPT_NONE
-        order = np.argsort(-rows.rank, kind="stable")
-        ranked = -rows.rank[order]
-        errors = np.r_[0, np.cumsum(rows.outcome[order] < 0.5)]
-        errors_before, before = int((settled < 0.5).sum()), len(settled)
-        for threshold in self._sequence(seen, len(rows.rank)):
-            accepted = int(np.searchsorted(ranked, -threshold, side="right"))
-            wrong = int(errors[accepted])
-            if not self._passes(accepted, wrong) or (
-                before and not self._passes(accepted + before, wrong + errors_before)
-            ):
+        for step in steps[likely[0] if len(likely) else int(power.argmax()) :]:
+            tested = [rows, *(part for _, part in early if _counts(part, step) != (0, 0))]
+            if not all(self._passes(*_counts(part, step)) for part in tested):
                 break
-            certified = threshold
+            certified = step
         return certified
+
+    def _least_power(self, pairs: Sequence[tuple[Ranked, Ranked]], threshold: float) -> float:
+        """Over all rows and those of early depths; a depth that accepts nothing breaks no promise."""
+        whole, *early = pairs
+        asked = [whole, *(pair for pair in early if _counts(pair[0], threshold)[0])]
+        return min(self._power(*pair, threshold) for pair in asked)
 
     def _passes(self, accepted: int, errors: int) -> bool:
         return bool(binom.cdf(errors, accepted, self.risk) <= self.level)
 
-    def _sequence(self, seen: Ranked, num_rows: int) -> list[float]:
-        """Thresholds that accept ever more, from where so many rows suffice.
+    def _power(self, seen: Ranked, rows: Ranked, threshold: float) -> float:
+        """The chance that `rows` pass at a threshold, if their risk is that of the rows seen."""
+        accepted, errors = _counts(seen, threshold)
+        expected = round(accepted / max(len(seen.rank), 1) * len(rows.rank))
+        if expected == 0:
+            return 0.0
+        most = int(binom.ppf(self.level, expected, self.risk))
+        most = most if binom.cdf(most, expected, self.risk) <= self.level else most - 1
+        median_risk = (errors + 1 / 3) / (accepted + 2 / 3)  # as likely too low as too high
+        return float(binom.cdf(most, expected, median_risk))
 
-        That is the first that would pass with a high chance at the risk seen on other rows, or else the one
-        with the highest.
-        """
-        if len(seen.rank) == 0 or num_rows == 0:
-            return []
-        order = np.argsort(-seen.rank, kind="stable")
-        ends = np.unique(np.ceil(np.arange(1, STEPS + 1) / STEPS * len(order)).astype(np.intp))
-        errors = np.cumsum(seen.outcome[order] < 0.5)[ends - 1]
-        power = self._power((errors + 1) / (ends + 2), ends / len(order) * num_rows)
-        likely = np.flatnonzero(power >= LIKELY)
-        start = likely[0] if len(likely) else power.argmax()
-        return [float(rank) for rank in seen.rank[order][ends[start:] - 1]]
 
-    def _power(self, risk: Array, accepted: Array) -> Array:
-        """The chance that so many accepted rows of a true risk pass the test."""
-        counts = np.round(accepted)
-        most = binom.ppf(self.level, counts, self.risk)
-        most = np.where(binom.cdf(most, counts, self.risk) <= self.level, most, most - 1)
-        return np.asarray(binom.cdf(most, counts, risk), np.float64)
+def _steps(rows: Ranked) -> list[float]:
+    """Thresholds that accept ever more of the rows, midway between neighbouring ranks."""
+    descending = np.sort(rows.rank)[::-1]
+    ends = np.unique(np.ceil(np.arange(1, STEPS + 1) / STEPS * len(descending)).astype(np.intp))
+    padded = np.append(descending, -np.inf)
+    steps = []
+    for end in ends[ends > 0]:
+        last = padded[end - 1]
+        following = int(np.searchsorted(-padded, -last, side="right"))
+        steps.append(float(midway(last, padded[following])))
+    return list(dict.fromkeys(steps))
+
+
+def _counts(rows: Ranked, threshold: float) -> tuple[int, int]:
+    """Accepted rows, and errors among them."""
+    accepted = rows.rank >= threshold
+    return int(accepted.sum()), int((rows.outcome[accepted] < 0.5).sum())

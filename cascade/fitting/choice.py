@@ -55,10 +55,16 @@ STANDARD_ERRORS = 1.5
 (On the CIFAR-100 outputs, 0 to 1 gained hardly more in the mean, and lost a little more often.)"""
 
 
+DEARER_ERRORS = 0.5
+"""By how many a simple fit that costs more must gain over one that costs less."""
+
+
 def options_for(objective: Objective) -> list[Option]:
-    """The options to compare; the plain structure alone where the members' own probabilities matter."""
-    every = (*SIMPLE, *RICHER)
-    return [option for option in every if option.structure == "plain" or not objective.keeps_probabilities]
+    """The options to compare; those that leave scores as they are where these have a meaning of their own."""
+    every = [*SIMPLE, *RICHER]
+    if not objective.keeps_probabilities:
+        return every
+    return [option for option in every if option.structure == "plain" and option.ranked_by == "score"]
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,12 @@ class HeldOut:
     outcome: Array
     weight: Array
     group: NDArray[np.int64]
+    inside: Mask
     cost: float
 
-    def value(self, objective: Objective) -> float:
-        return objective.value(self.rank, self.outcome, self.weight)
+    def value(self, objective: Objective, counts: Array | None = None) -> float:
+        weight = self.weight if counts is None else self.weight * counts
+        return objective.value(self.rank, self.outcome, weight)
 
     def gain(self, objective: Objective, counts: Array | None = None) -> float:
         weight = self.weight if counts is None else self.weight * counts
@@ -100,11 +108,12 @@ class Candidate:
 @dataclass(frozen=True)
 class Choice:
     """The option to fit, what it was chosen among (nothing where there was no choice), and the objective's
-    value that it reached on held-out rows."""
+    value that it reached on held-out rows, with its standard error."""
 
     option: Option
     candidates: tuple[Candidate, ...] = ()
     value: float = math.nan
+    value_error: float = math.nan
 
     def report(self) -> dict[str, Any]:
         if not self.candidates:
@@ -156,12 +165,25 @@ def choose(
         return Choice(PAPER)
     tables = _tables(sample, stages, plain, objective, costs, task.seed)
     candidates = tuple(_candidate(option, tables, task) for option in options)
-    best = simple = max((c for c in candidates if c.option in SIMPLE), key=lambda c: c.gain)
+    best = simple = best_simple([c for c in candidates if c.option in SIMPLE])
     surplus = 0.0
     for candidate in candidates:
         if candidate.option in RICHER and candidate.surplus_over(simple) > surplus:
             best, surplus = candidate, candidate.surplus_over(simple)
-    return Choice(best.option, candidates, best.held.value(objective))
+    rng = np.random.default_rng(task.seed)
+    values = [best.held.value(objective, _counts(best.held, rng)) for _ in range(RESAMPLES)]
+    return Choice(best.option, candidates, best.held.value(objective), float(np.std(values)))
+
+
+def best_simple(candidates: Sequence[Candidate]) -> Candidate:
+    """From the cheapest on, the last that gained more than a dearer policy must."""
+    cheapest, *dearer = sorted(candidates, key=lambda candidate: candidate.held.cost)
+    best = cheapest
+    for candidate in dearer:
+        gain, error = candidate.over(best)
+        if gain > DEARER_ERRORS * error:
+            best = candidate
+    return best
 
 
 def _candidate(option: Option, folds: Folds, task: Task) -> Candidate:
@@ -203,17 +225,25 @@ def held_out(option: Option, folds: Folds, task: Task) -> HeldOut:
         kept, held = folds.divided(option.structure, fold)
         laid = SHAPES[option.shape](kept, task)
         played = play(held, laid.cuts, task.seed)
-        parts.append((laid.ranks(held, played), outcome_of(held, played), held.weight, held.group))
+        parts.append(
+            (laid.ranks(held, played), outcome_of(held, played), held.weight, held.group, held.inside)
+        )
         costs.append(played.cost)
-    rank, outcome, weight, group = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return HeldOut(rank, outcome, weight, group, float(np.mean(costs)))
+    rank, outcome, weight, group, inside = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return HeldOut(rank, outcome, weight, group, inside, float(np.mean(costs)))
 
 
 def resampled(held: HeldOut, objective: Objective, seed: int) -> Array:
-    """Gains under resamples of the groups, the same ones for every option."""
-    _, inverse = np.unique(held.group, return_inverse=True)
-    num_groups = int(inverse.max()) + 1
+    """Gains under resamples of the groups, within and out of distribution, the same ones for every option."""
     rng = np.random.default_rng(seed)
-    even = np.full(num_groups, 1 / num_groups)
-    counts = (rng.multinomial(num_groups, even)[inverse].astype(np.float64) for _ in range(RESAMPLES))
-    return np.array([held.gain(objective, count) for count in counts])
+    return np.array([held.gain(objective, _counts(held, rng)) for _ in range(RESAMPLES)])
+
+
+def _counts(held: HeldOut, rng: np.random.Generator) -> Array:
+    """How often each row is drawn, with the other rows of its group."""
+    counts = np.empty(len(held.group))
+    for part in (held.inside, ~held.inside):
+        names, inverse = np.unique(held.group[part], return_inverse=True)
+        if len(names):
+            counts[part] = rng.multinomial(len(names), np.full(len(names), 1 / len(names)))[inverse]
+    return counts

@@ -7,11 +7,12 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cascade.fitting.shape import Laid, outcome_of
 from cascade.fitting.table import Play, Table, play
 from cascade.intervals import share_interval
-from cascade.metrics import brier, calibration_error, selective_risk
+from cascade.metrics import brier, calibration_error, event_log_loss, selective_risk
 from cascade.objectives.objective import Objective
 from cascade.policy import Policy
 from cascade.scores import Array
@@ -27,7 +28,7 @@ def evidence_of(policy: Policy, laid: Laid, table: Table, objective: Objective) 
     inside = table.inside
     kept = accepted & inside
     value = objective.value(laid.ranks(table, played), outcome_of(table, played), table.weight)
-    return {
+    evidence: dict[str, Any] = {
         "accuracy": _estimate(correct[inside], table.group[inside]),
         "coverage": _estimate(accepted[inside], table.group[inside]),
         "risk": _estimate(~correct[kept], table.group[kept], selective_risk(kept, correct)),
@@ -39,6 +40,25 @@ def evidence_of(policy: Policy, laid: Laid, table: Table, objective: Objective) 
         ],
         "calibration": [_calibration(laid, table, played, depth) for depth in range(table.num_stages)],
     }
+    if objective.uses_ood:
+        evidence["mixture"] = _mixture(accepted, outcome_of(table, played), table)
+    return evidence
+
+
+def _mixture(accepted: Mask, outcome: Array, table: Table) -> dict[str, list[float | None]]:
+    """Coverage and risk over all traffic, out of distribution too, which is what the objective is about."""
+    weight = table.weight
+    wrong = outcome[accepted] < 0.5
+    return {
+        "coverage": _weighted(accepted, table.group, weight),
+        "risk": _weighted(wrong, table.group[accepted], weight[accepted]),
+    }
+
+
+def _weighted(hits: Mask, groups: NDArray[np.int64], weight: Array) -> list[float | None]:
+    share = float(np.average(hits, weights=weight)) if len(hits) else math.nan
+    numbers = (share, *share_interval(hits, groups, weight=weight))
+    return [None if math.isnan(number) else round(number, 6) for number in numbers]
 
 
 def _estimate(hits: Mask, groups: Any, value: float | None = None) -> list[float | None]:
@@ -55,12 +75,7 @@ def _calibration(laid: Laid, table: Table, played: Play, depth: int) -> dict[str
         return None
     confidence, event = calibrator(table.score[depth, rows]), table.event[depth, rows]
     return {
-        "negative_log_likelihood": round(_log_loss(confidence, event), 6),
+        "negative_log_likelihood": round(event_log_loss(confidence, event), 6),
         "brier": round(brier(confidence, event), 6),
         "calibration_error": round(calibration_error(confidence, event), 6),
     }
-
-
-def _log_loss(chance: Array, event: Mask) -> float:
-    clipped = np.clip(chance, 1e-9, 1 - 1e-9)
-    return float(-np.where(event, np.log(clipped), np.log1p(-clipped)).mean())

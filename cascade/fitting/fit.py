@@ -24,7 +24,7 @@ from cascade.objectives.objective import Objective
 from cascade.objectives.parse import parse_objective
 from cascade.policy import KINDS, Policy
 from cascade.scores import check_score, score_named
-from cascade.scores_file import ScoresFile
+from cascade.scores_file import DEFAULT_FAMILY, ScoresFile
 from cascade.stages import Stages
 from cascade.window import NOTHING, Window
 
@@ -40,7 +40,8 @@ class FitSettings:
 
     `method` is how windows are laid: `paper` for the paper's rule exactly, `auto` for what
     cross-validation prefers. `certify` is the delta of a certified risk, None for an estimate.
-    `choosing_share` of the rows choose the rule, the others set the final thresholds.
+    `choosing_share` of the rows choose the rule, the others set the final thresholds; None is a half, or, to
+    certify, a fifth: proof takes more rows than choice does.
     """
 
     kind: str = "window"
@@ -49,8 +50,14 @@ class FitSettings:
     score: str = "msp"
     method: str = "auto"
     certify: float | None = None
-    choosing_share: float = 0.5
+    choosing_share: float | None = None
     seed: int = 0
+
+    @property
+    def share(self) -> float:
+        if self.choosing_share is None:
+            return 0.5 if self.certify is None else 0.2
+        return self.choosing_share
 
     @property
     def parsed_objective(self) -> Objective:
@@ -66,8 +73,8 @@ class FitSettings:
             raise FitError(f"unknown method {self.method!r}; there are: {', '.join(METHODS)}")
         if self.seed < 0:
             raise FitError(f"seed must be 0 or more, got {self.seed}")
-        if not 0 < self.choosing_share < 1:
-            raise FitError(f"choosing_share must lie between 0 and 1, got {self.choosing_share:g}")
+        if not 0 < self.share < 1:
+            raise FitError(f"choosing_share must lie between 0 and 1, got {self.share:g}")
         if self.certify is not None:
             if not objective.can_certify:
                 raise FitError(f"only coverage@risk=R can be certified, and the objective is {objective}")
@@ -191,16 +198,22 @@ class Bench:
         return certificate
 
     def _judging_rows(self) -> Index:
-        """The accepting rows; to certify, one of each group, since copies of a row are no new evidence."""
+        """The accepting rows; to certify, one of a group at most, since copies of a row are no new evidence.
+
+        A group is kept with a chance that grows with its size, so that kept rows are spread as rows are.
+        """
         if self.settings.certify is None or self.scores.groups is None:
             return self.accepting
-        order = np.random.default_rng(self.settings.seed).permutation(self.accepting)
-        _, first = np.unique(self.scores.groups[order], return_index=True)
-        return np.sort(order[first])
+        rng = np.random.default_rng(self.settings.seed)
+        order = rng.permutation(self.accepting)
+        _, first, sizes = np.unique(self.scores.groups[order], return_index=True, return_counts=True)
+        return np.sort(order[first[rng.random(len(first)) * sizes.max() < sizes]])
 
     def about(self) -> dict[str, Any]:
         """What the evidence says of the fit itself."""
         families = sorted(set(self.scores.ood_families)) if self.objective.uses_ood else []
+        if families == [DEFAULT_FAMILY]:
+            families = []  # it was not named, so it cannot be told from another
         about: dict[str, Any] = {
             "rows": len(self._judging_rows()),
             "choosing_rows": len(self.choosing),
@@ -219,11 +232,11 @@ def divided(scores: ScoresFile, objective: Objective, settings: FitSettings) -> 
     """
     rng = np.random.default_rng(settings.seed)
     groups = np.arange(scores.num_rows) if scores.groups is None else scores.groups
-    chooses = _drawn(groups, settings.choosing_share, rng)
+    chooses = _drawn(groups, settings.share, rng)
     if min(chooses.sum(), (~chooses).sum()) < MIN_ROWS // 2:
         raise FitError(f"the rows' {len(np.unique(groups))} groups cannot be divided into two parts of rows")
     if objective.uses_ood:
-        chooses = np.r_[chooses, _drawn(np.arange(scores.num_ood), settings.choosing_share, rng)]
+        chooses = np.r_[chooses, _drawn(np.arange(scores.num_ood), settings.share, rng)]
     return np.flatnonzero(chooses), np.flatnonzero(~chooses)
 
 

@@ -7,6 +7,7 @@ share below it and part above.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from cascade.fitting.table import NO_ROWS, Cut, Table
 from cascade.metrics import midway
 from cascade.policy import Placement
 from cascade.scores import Array
-from cascade.window import Mask, Tie, Window
+from cascade.window import Mask, Tie, Window, coin
 
 PLATEAU = 1e-3
 """A coin divides equal scores that make up more than this share of the rows; of smaller groups, and of a
@@ -26,17 +27,42 @@ def place(table: Table, placements: Sequence[Placement], seed: int) -> tuple[Cut
     cuts = []
     reaching = np.arange(table.num_rows)
     for stage, placement in enumerate(placements):
-        cut = lay(table.score[stage, reaching], table.traffic[reaching], placement)
+        score, traffic = table.score[stage, reaching], table.traffic[reaching]
+        cut = lay(score, traffic, placement)
+        if cut.ties:
+            coins = coin(table.digests[reaching], seed, stage)
+            ties = tuple(_within_share(tie, score, traffic, coins) for tie in cut.ties)
+            cut = replace(cut, ties=ties)
         cuts.append(cut)
         reaching = reaching[cut.takes(table, reaching, stage, seed)]
     return tuple(cuts)
 
 
+def _within_share(tie: Tie, score: Array, traffic: Array, coins: Array) -> Tie:
+    """The tie with the largest share of coins that takes no more of these rows' traffic than it should.
+
+    Rows of identical outputs, as of members that vote or are quantised, share a coin: they go on together or
+    not at all.
+    """
+    tied = np.flatnonzero(score == tie.score)
+    tied = tied[np.argsort(coins[tied], kind="stable")]
+    taken = np.cumsum(traffic[tied])
+    sides = np.flatnonzero(np.diff(coins[tied], append=1.0) > 0)  # the last row of each coin
+    fitting = sides[taken[sides] <= tie.share * taken[-1] * (1 + 1e-9)]
+    if len(fitting) == 0:
+        return replace(tie, share=0.0)
+    last = fitting[-1]
+    beyond = coins[tied[last + 1]] if last + 1 < len(tied) else 1.0
+    return replace(tie, share=float((coins[tied[last]] + beyond) / 2))
+
+
 def lay(score: Array, traffic: Array, placement: Placement) -> Cut:
-    """The cut that takes in the placement's share of these rows; it slides to stay among the ranks."""
+    """The cut that takes in the placement's share of these rows, but for what the ends of the ranks cut off
+    where it does not slide."""
     share = placement.share
     lower = rank_of(score, traffic, placement.anchor) - placement.below * share
-    lower = min(max(lower, 0.0), 1.0 - share)
+    if placement.slides:
+        lower = min(max(lower, 0.0), 1.0 - share)
     return cut_between(score, traffic, lower, lower + share)
 
 

@@ -1,5 +1,7 @@
 """Windows laid again where scores have shifted, from unlabelled rows, so that the budget holds again.
 
+What the ends of the ranks cut off of a window that does not slide is lost, as when it was fitted.
+
 The windows keep their shares and their anchors (Xia & Bouganis 2023, section 4.3: tau stays, its rank and the
 quantiles around it are recomputed). Final thresholds and calibrators need labels and stay as they are, so
 what was certified no longer is.
@@ -11,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from cascade.errors import FitError
-from cascade.fitting.budget import stage_costs
+from cascade.fitting.budget import parse_budget, stage_costs
 from cascade.fitting.fit import BUDGETED, MIN_ROWS, strict_threshold
 from cascade.fitting.placement import lay, mean_cost
 from cascade.fitting.table import Cut
@@ -21,6 +23,9 @@ from cascade.replay import replay
 from cascade.scores import Array
 from cascade.scores_file import ScoresFile
 from cascade.stages import Stages
+
+STILL_TRUE = ("rows", "choosing_rows", "seed", "ood_families", "chosen", "gain_over_paper")
+"""What the evidence keeps: how the policy was fitted, not what its old windows did."""
 
 
 def refit(policy: Policy, stages: Stages, scores: ScoresFile) -> Policy:
@@ -49,17 +54,27 @@ def relaid(policy: Policy, stage_scores: Sequence[Array], costs: Sequence[float]
             f"got {len(stage_scores)} and {len(costs)}"
         )
     _check(policy, len(stage_scores[0]))
-    for stage, score in enumerate(stage_scores[:deciding]):
-        policy = _laid(policy, stage, np.asarray(score, np.float64))
-    shares = [placement.share for placement in policy.placements]
+    shares = []
+    for stage, given in enumerate(stage_scores[:deciding]):
+        score = np.asarray(given, np.float64)
+        policy = _laid(policy, stage, score)
+        shares.append(_forwarded(policy, stage, score))
     return _refitted(policy, len(stage_scores[0]), mean_cost(costs, shares) / costs[0])
 
 
 def cost_on(policy: Policy, stages: Stages, scores: ScoresFile) -> float:
-    """What the policy costs on these rows, as a multiple of stage 1."""
+    """What the policy costs on these rows, as a multiple of stage 1, in what its budget counts."""
+    costs = costs_for(policy, stages, scores)
     played = replay(policy, stages, scores, keep_probabilities=False)
-    macs = stage_costs(scores.macs, scores, stages)
-    return cost_macs(played.exit_stage, macs) / macs[0]
+    return cost_macs(played.exit_stage, costs) / costs[0]
+
+
+def costs_for(policy: Policy, stages: Stages, scores: ScoresFile) -> tuple[float, ...]:
+    """Of each stage per row, in what the budget counts; MACs where there is no budget. FitError where the
+    budget is in seconds, and none were measured."""
+    if policy.budget is None:
+        return stage_costs(scores.macs, scores, stages)
+    return parse_budget(policy.budget).stage_costs(scores, stages)
 
 
 def _check(policy: Policy, num_rows: int) -> None:
@@ -80,6 +95,18 @@ def _laid(policy: Policy, stage: int, score: Array) -> Policy:
     return _with_cut(policy, stage, lay(score, np.ones(len(score)), policy.placements[stage]))
 
 
+def _forwarded(policy: Policy, stage: int, score: Array) -> float:
+    """The share of these scores that a stage sends on; what was meant to, where there are none."""
+    if len(score) == 0:
+        return policy.placements[stage].share
+    is_window = policy.kind == "window"
+    goes_on = policy.windows[stage].contains(score) if is_window else score < policy.thresholds[stage]
+    chance = goes_on.astype(np.float64)
+    for tie in policy.ties[stage]:
+        chance[score == tie.score] = tie.share
+    return float(chance.mean())
+
+
 def _with_cut(policy: Policy, stage: int, cut: Cut) -> Policy:
     ties = list(policy.ties or [()] * (policy.num_stages - 1))
     ties[stage] = cut.ties
@@ -93,6 +120,6 @@ def _with_cut(policy: Policy, stage: int, cut: Cut) -> Policy:
 
 
 def _refitted(policy: Policy, num_rows: int, cost: float) -> Policy:
-    evidence = {key: value for key, value in policy.evidence.items() if key != "delta"}
+    evidence = {key: policy.evidence[key] for key in STILL_TRUE if key in policy.evidence}
     refitted = {"rows": num_rows, "cost": cost}
     return replace(policy, evidence=evidence | {"certified": False, "refitted": refitted})

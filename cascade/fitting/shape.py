@@ -2,8 +2,8 @@
 
 `none`       nothing is forwarded
 `threshold`  the least sure rows are
-`paper`      around each stage's own threshold, half of the share to either side, cut off at the ends of
-             the ranks (Xia & Bouganis 2023, section 3)
+`paper`      around each stage's own threshold, half of the share to either side; what the ends of the
+             ranks cut off is lost (Xia & Bouganis 2023, section 3)
 `centred`    around the threshold of the cascade itself: forwarded rows get surer, so the cascade accepts
              deeper than stage 1 alone would, and the rows worth forwarding lie lower
 `joint`      centred, then how much lies below the threshold, and how the budget divides among the stages,
@@ -84,15 +84,12 @@ def laid_threshold(table: Table, task: Task) -> Laid:
 
 
 def laid_paper(table: Table, task: Task) -> Laid:
-    """Each stage's own threshold, on all rows as if it were the last; what the ends cut off is lost."""
-    placements: list[Placement] = []
-    for stage, share in enumerate(one_width(table.costs, task.limit)):
-        anchor = _own_threshold(table, stage, task.objective)
-        cuts = place(table, placements, task.seed)
-        reached = play(table, cuts, task.seed).reached(stage)
-        centre = rank_of(table.score[stage, reached], table.traffic[reached], anchor)
-        lower, upper = max(centre - share / 2, 0.0), min(centre + share / 2, 1.0)
-        placements.append(Placement(upper - lower, anchor, (centre - lower) / max(upper - lower, 1e-12)))
+    """Around each stage's own threshold, on all rows as if it were the last."""
+    shares = one_width(table.costs, task.limit)
+    placements = [
+        Placement(share, _own_threshold(table, stage, task.objective), 0.5, slides=False)
+        for stage, share in enumerate(shares)
+    ]
     return _laid(table, placements, task)
 
 
@@ -184,14 +181,15 @@ def _divisions(
 
 def _best_on(grid: Sequence[tuple[Placement, ...]], here: Laid, table: Table, task: Task) -> Laid:
     """The point of a grid with the best gain, averaged over its neighbours: a gain seen at one point alone
-    is a jump of the curve, and gone on other rows."""
+    is a jump of the curve, and gone on other rows. The search stays where it is if that is off the grid and
+    better still."""
     laid = [_laid(table, placements, task, here) for placements in grid]
     gains = np.array([gain(point, table, task) for point in laid])
     smooth = correlate1d(gains, NEIGHBOURS / NEIGHBOURS.sum(), mode="nearest")
     best = int(smooth.argmax())
     current = next((i for i, placements in enumerate(grid) if placements == here.placements), None)
-    stays = current is not None and smooth[current] >= smooth[best]
-    return here if stays else laid[best]
+    standing = gain(here, table, task) if current is None else smooth[current]
+    return here if standing >= smooth[best] else laid[best]
 
 
 SHAPES: dict[str, Callable[[Table, Task], Laid]] = {

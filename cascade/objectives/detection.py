@@ -1,12 +1,13 @@
 """The objective of telling out-of-distribution rows from the others."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cascade.metrics import first_covering, risk_coverage
-from cascade.objectives.objective import OUT_OF_DISTRIBUTION, Labels, Objective
+from cascade.objectives.objective import OUT_OF_DISTRIBUTION, Labels, Objective, Others
+from cascade.objectives.selective import share_left
 from cascade.policy import ACCEPT_NONE
 from cascade.scores import Array
 from cascade.window import Mask
@@ -39,10 +40,14 @@ class FprAtTpr(Objective):
     def accept_above(self, rank: Array, outcome: Mask | Array, weight: Array | None = None) -> float:
         """From in-distribution rows alone."""
         inside = np.asarray(outcome, np.bool_)
-        if not inside.any():
+        if not inside.any() or self.tpr == 0:
             return ACCEPT_NONE
         curve = risk_coverage(rank[inside], outcome[inside], None if weight is None else weight[inside])
         return float(curve.thresholds[first_covering(curve, self.tpr)])
+
+    def for_rest(self, outcome: Array, weight: Array, others: Others) -> Objective:
+        inside, left = weight * outcome, others.weight * others.outcome
+        return replace(self, tpr=share_left(self.tpr, inside, left, others.accepted))
 
     def value(self, rank: Array, outcome: Mask | Array, weight: Array | None = None) -> float:
         return self._fpr(rank, outcome, weight, self.tpr)

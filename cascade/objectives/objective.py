@@ -19,6 +19,15 @@ OUT_OF_DISTRIBUTION = -1
 """The label of a row of no class."""
 
 
+@dataclass(frozen=True)
+class Others:
+    """Rows whose fate is known when others are cut short, `(rows,)` each."""
+
+    accepted: Mask
+    outcome: Array
+    weight: Array
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objective(ABC):
     """`rank` is what rows compare on, `outcome` in [0, 1] how good accepting each is; both `(rows,)`."""
@@ -61,6 +70,11 @@ class Objective(ABC):
     def traffic(self, truth: Labels) -> Array:
         """How much each row counts for the cost."""
         return np.ones(len(truth))
+
+    def for_rest(self, outcome: Array, weight: Array, others: Others) -> "Objective":
+        """What is left to ask of rows that end early so that, together with `others`, they serve the
+        objective; itself, where the promise is kept by each part alone."""
+        return self
 
     @abstractmethod
     def accept_above(self, rank: Array, outcome: Mask | Array, weight: Array | None = None) -> float:

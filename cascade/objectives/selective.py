@@ -1,12 +1,12 @@
 """Objectives of accepting and rejecting: coverage at a risk, risk at a coverage, accuracy."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cascade.metrics import RiskCoverage, first_covering, risk_coverage
-from cascade.objectives.objective import OUT_OF_DISTRIBUTION, Labels, Objective
+from cascade.objectives.objective import OUT_OF_DISTRIBUTION, Labels, Objective, Others
 from cascade.policy import ACCEPT_ALL, ACCEPT_NONE
 from cascade.scores import Array
 from cascade.window import Mask
@@ -71,6 +71,12 @@ def _coverage_at(curve: RiskCoverage, risk: float) -> float:
     return float(curve.coverage[within[-1]]) if len(within) else 0.0
 
 
+def share_left(share: float, weight: Array, others: Array, accepted: Mask) -> float:
+    """The share of rows to accept so that, with the `others` already accepted, `share` of all are."""
+    wanted = share * (weight.sum() + others.sum()) - others[accepted].sum()
+    return float(np.clip(wanted / weight.sum(), 0.0, 1.0)) if weight.sum() > 0 else 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class RiskAtCoverage(SelectiveObjective):
     coverage: float
@@ -80,10 +86,13 @@ class RiskAtCoverage(SelectiveObjective):
         return self.coverage
 
     def accept_above(self, rank: Array, outcome: Mask | Array, weight: Array | None = None) -> float:
-        if len(rank) == 0:
+        if len(rank) == 0 or self.coverage == 0:
             return ACCEPT_NONE
         curve = risk_coverage(rank, outcome, weight)
         return float(curve.thresholds[first_covering(curve, self.coverage)])
+
+    def for_rest(self, outcome: Array, weight: Array, others: Others) -> Objective:
+        return replace(self, coverage=share_left(self.coverage, weight, others.weight, others.accepted))
 
     def value(self, rank: Array, outcome: Mask | Array, weight: Array | None = None) -> float:
         curve = risk_coverage(rank, outcome, weight)

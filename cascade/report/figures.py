@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 
 import numpy as np
@@ -11,12 +10,12 @@ import numpy as np
 from cascade.intervals import share_interval
 from cascade.metrics import aurc
 from cascade.objectives.class_decision import ClassDecision
-from cascade.objectives.detection import FprAtTpr
 from cascade.objectives.objective import Objective
-from cascade.objectives.selective import CoverageAtRisk, RiskAtCoverage, SelectiveObjective
+from cascade.objectives.selective import SelectiveObjective
 from cascade.report.judged import Judged
 from cascade.report.resampling import Resamples, Rows, Statistic, interval
 from cascade.scores import Array
+from cascade.verdict import Verdict, deployed_figure, verdict
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,6 @@ class Estimate:
     @property
     def is_known(self) -> bool:
         return not math.isnan(self.value)
-
-
-class Verdict(Enum):
-    """On a target: kept, missed by no more than the rows can tell, or missed."""
-
-    MET = "met"
-    NEAR = "missed, within error"
-    MISSED = "missed"
-    NONE = "no target"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,18 +119,8 @@ def _ood_accepted(judged: Judged) -> Estimate:
 
 def verdict_on(objective: Objective, estimates: Mapping[str, Estimate]) -> Verdict:
     """On the deployed threshold, not on the curve."""
-    with_ood = "_with_ood" if "risk_with_ood" in estimates else ""
-    if isinstance(objective, CoverageAtRisk):
-        risk = estimates[f"risk{with_ood}"]
-        return _verdict(risk.value - objective.risk, risk.low - objective.risk)
-    if isinstance(objective, RiskAtCoverage | FprAtTpr):
-        coverage = estimates[f"coverage{with_ood}"]
-        return _verdict(objective.target - coverage.value, objective.target - coverage.high)
-    return Verdict.NONE
-
-
-def _verdict(excess: float, least_excess: float) -> Verdict:
-    """Where nothing is accepted, the risk is no number, and nothing is wrong."""
-    if math.isnan(excess) or excess <= 0:
-        return Verdict.MET
-    return Verdict.NEAR if least_excess <= 0 else Verdict.MISSED
+    name = deployed_figure(objective)
+    if name is None:
+        return Verdict.NONE
+    estimate = estimates[f"{name}_with_ood" if "risk_with_ood" in estimates else name]
+    return verdict(objective, estimate.value, estimate.low, estimate.high)

@@ -10,7 +10,7 @@ from cascade.fitting.budget import stage_costs
 from cascade.fitting.fit import FitSettings, fit
 from cascade.objectives.objective import Objective
 from cascade.report.figures import Estimate
-from cascade.report.judged import Bench, Judged
+from cascade.report.judged import Judged, Yardstick
 from cascade.report.policies import OURS, PAPER, Named, settings_of
 from cascade.report.resampling import Resamples, Rows, interval
 from cascade.scores import Array
@@ -40,7 +40,7 @@ class Line:
 
 def frontier(
     scores: ScoresFile,
-    bench: Bench,
+    yardstick: Yardstick,
     asked: FitSettings,
     drawn: Resamples,
     progress: Callable[[str], None],
@@ -48,18 +48,18 @@ def frontier(
     lines = []
     for name in RULES:
         points = []
-        for budget in budgets(scores, bench):
+        for budget in budgets(scores, yardstick):
             progress(f"frontier: {name} at {budget:.2f}x")
             settings = replace(settings_of(name, asked), budget=f"{budget:.6f}x")
-            policy = fit(scores, bench.stages, settings)
-            points.append(_point(budget, bench.judge(Named(name, policy)), bench.objective, drawn))
+            policy = fit(scores, yardstick.stages, settings)
+            points.append(_point(budget, yardstick.judge(Named(name, policy)), yardstick.objective, drawn))
         lines.append(Line(name, tuple(points)))
     return lines
 
 
-def budgets(scores: ScoresFile, bench: Bench) -> list[float]:
+def budgets(scores: ScoresFile, yardstick: Yardstick) -> list[float]:
     """From stage 1 alone to the whole cascade, in multiples of stage 1; closer together where it is cheap."""
-    costs = stage_costs(scores.macs, scores, bench.stages)
+    costs = stage_costs(scores.macs, scores, yardstick.stages)
     return [float(budget) for budget in np.geomspace(1.0, sum(costs) / costs[0], NUM_BUDGETS)]
 
 

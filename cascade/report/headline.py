@@ -7,6 +7,7 @@ from cascade.report.policies import PAPER
 from cascade.report.resampling import interval
 from cascade.report.results import Results
 from cascade.report.wording import is_share, multiple, percent, points, value_name, value_text
+from cascade.verdict import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,44 @@ def lead(results: Results) -> str:
         for rival in rivals
         if rival is not None and rival is not main
     ]
-    return f"{text} {', '.join(told)}." if told else text
+    text = f"{text} {', '.join(told)}." if told else text
+    return f"{text} {_promised(main)}" if main.verdict is not Verdict.NONE else text
+
+
+def _promised(main: Figures) -> str:
+    """What was promised of the deployed threshold, which is not the curve that the value is read off."""
+    if not main.judged.named.is_certified:
+        return "Its target is an estimate, not certified."
+    deployed = " and ".join(
+        f"{name} {percent(main.estimates[name].value)}"
+        for name in ("coverage", "risk")
+        if name in main.estimates
+    )
+    delta = main.judged.policy.evidence.get("delta")
+    chance = f" (delta {delta:g})" if isinstance(delta, int | float) else ""
+    return f"It is certified{chance}: deployed, it has {deployed} on these rows."
+
+
+def caveats(results: Results) -> list[str]:
+    """What is to be known of policies that were not fitted here."""
+    question = results.question
+    notes = [
+        f"‘{named.name}’ was fitted for {named.policy.objective or 'no objective'}, and is judged by another."
+        for named in question.given
+        if named.policy.objective != question.asked.objective
+    ]
+    if not question.is_fresh:
+        notes.append(
+            "The policies were read from files: if they were fitted on rows of this scores file, they are "
+            "judged here on rows that they have seen. --test takes rows that they have not."
+        )
+    if results.parts.seen:
+        names = ", ".join(results.parts.seen)
+        notes.append(
+            f"The OOD figures are of families that policies from files were fitted on ({names}), for want of "
+            "others: they say little of other OOD rows."
+        )
+    return notes
 
 
 def _value(figures: Figures, results: Results) -> str:
@@ -54,11 +92,13 @@ def against_paper(results: Results) -> str | None:
     sign = -1.0 if results.objective.is_lower_better else 1.0
     gain = sign * (main.estimates["value"].value - paper.estimates["value"].value)
     low, high = interval(sign * (main.values - paper.values))
+    ours, theirs = (multiple(figures.estimates["cost"].value) for figures in (main, paper))
+    costs = f"at {ours} the cost of stage 1, the paper's rule at {theirs}"
     if not is_share(results.objective):
-        return f"Gain over the paper's rule on these rows: {gain:.4f} ({low:.4f} to {high:.4f})."
+        return f"Gain over the paper's rule on these rows: {gain:.4f} ({low:.4f} to {high:.4f}), {costs}."
     return (
         f"Gain over the paper's rule on these rows: {points(gain)} percentage points "
-        f"({points(low)} to {points(high)}, resampled in pairs)."
+        f"({points(low)} to {points(high)}, resampled in pairs), {costs}."
     )
 
 

@@ -60,7 +60,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Yardstick:
     """What policies are judged on."""
 
     scores: ScoresFile
@@ -108,11 +108,11 @@ class Bench:
         return np.asarray(self.objective.outcomes(scores, labels, self.truth[:rows])[0], np.float64)
 
 
-def bench_of(scores: ScoresFile, stages: Stages, objective: Objective, score: str) -> Bench:
+def yardstick_of(scores: ScoresFile, stages: Stages, objective: Objective, score: str) -> Yardstick:
     full = Policy(kind="full", num_stages=len(stages), score=objective.score(score))
     inside, outside = _runs(full, stages, scores)
     runs = [inside, outside] if objective.uses_ood and outside is not None else [inside]
-    return Bench(
+    return Yardstick(
         scores,
         stages,
         objective,

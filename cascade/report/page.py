@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from html import escape
 
 from cascade.fitting.choice import SIMPLE, STANDARD_ERRORS
-from cascade.report.figures import Verdict
-from cascade.report.headline import against_paper, cards, lead
+from cascade.report.headline import against_paper, cards, caveats, lead
 from cascade.report.page_style import CSS
 from cascade.report.pictures import Picture
 from cascade.report.policies import PAPER, Named
 from cascade.report.results import Results
 from cascade.report.tables import candidates_table, figures_table, members_table
 from cascade.report.wording import count, value_name
+from cascade.verdict import Verdict
 
 
 def page(results: Results, pictures: Sequence[Picture]) -> str:
@@ -22,7 +22,7 @@ def page(results: Results, pictures: Sequence[Picture]) -> str:
         f"<h1>{escape(title)}</h1>",
         f'<p class="under">{escape(results.question.source)} &middot; objective '
         f"{escape(asked.objective)} &middot; budget {escape(asked.budget)} &middot; "
-        f"{len(results.bench.stages)} stages</p>",
+        f"{len(results.yardstick.stages)} stages</p>",
         f'<p class="lead">{escape(lead(results))}</p>',
         _cards(results),
         _section("The figures", _figures_sentence(results), figures_table(results) + _notes(results)),
@@ -85,29 +85,15 @@ def _notes(results: Results) -> str:
     main = results.main
     if main.verdict is Verdict.MET:
         items.append(("passed", f"‘{main.name}’ keeps its target on these rows."))
-    elif main.verdict is Verdict.NEAR:
+    elif main.verdict is Verdict.NEARLY_MET:
+        items.append(("figure", f"‘{main.name}’ keeps its target here, by no more than the rows' error."))
+    elif main.verdict is Verdict.NEARLY_MISSED:
         items.append(("warning", f"‘{main.name}’ misses its target here by no more than the rows' error."))
     elif main.verdict is Verdict.MISSED:
         items.append(("warning", f"‘{main.name}’ misses its target on these rows."))
-    items += [("warning", text) for text in _foreign(results)]
+    items += [("warning", text) for text in caveats(results)]
     rows = (f'<li class="{level}">{escape(text)}</li>' for level, text in items)
     return f'<ul class="notes">{"".join(rows)}</ul>'
-
-
-def _foreign(results: Results) -> list[str]:
-    """What is to be known of policies that were not fitted here."""
-    given = results.question.given
-    notes = [
-        f"‘{named.name}’ was fitted for {named.policy.objective or 'no objective'}, and is judged by another."
-        for named in given
-        if named.policy.objective != results.question.asked.objective
-    ]
-    if given and results.question.test is None:
-        notes.append(
-            "The policies were read from files: if they were fitted on rows of this scores file, they are "
-            "judged here on rows that they have seen. --test takes rows that they have not."
-        )
-    return notes
 
 
 def _choices(results: Results) -> str:
@@ -119,13 +105,14 @@ def _choices(results: Results) -> str:
 def _choice(named: Named) -> str:
     evidence = named.policy.evidence
     chosen = evidence.get("chosen")
+    certified = " Its risk is certified." if named.is_certified else ""
     if not isinstance(chosen, str):
-        return f"<p>‘{escape(named.name)}’: {escape(_plainly(named))}.</p>"
+        return f"<p>‘{escape(named.name)}’: {escape(_plainly(named))}.{certified}</p>"
     return (
         f"<p>‘{escape(named.name)}’: {escape(chosen)}. Each way to fit was compared with the paper's rule by "
         "cross-validation inside the rows that may choose; gains are averaged over neighbouring targets. The "
         f"best of {', '.join(option.shape for option in SIMPLE)} windows of plain structure stays, unless a "
-        f"richer way gains more than {STANDARD_ERRORS:g} standard errors over it.</p>"
+        f"richer way gains more than {STANDARD_ERRORS:g} standard errors over it.{certified}</p>"
         f"{candidates_table(evidence)}"
     )
 

@@ -50,13 +50,17 @@ def _curves_caption(results: Results) -> str:
     text = (
         "The share of wrong answers if only the surest rows are accepted (towards the left) or all of "
         "them (at the right end). A lower curve is wrong less often at the same coverage. Each "
-        "marker is the final threshold that is deployed, set on rows other than these. Rows that left "
+        f"marker is the final threshold that is deployed{_set_elsewhere(results)}. Rows that left "
         "at different stages are ranked as the policy ranks them, by the raw score or by the "
         "calibrated confidence."
     )
     if results.objective.uses_ood:
         text += " OOD rows are among these in the share asked for; to accept one is wrong."
     return text
+
+
+def _set_elsewhere(results: Results) -> str:
+    return ", set on rows other than these" if results.question.is_fresh else ""
 
 
 def _no_curves(results: Results) -> str:
@@ -75,8 +79,8 @@ def _no_curves(results: Results) -> str:
 def _detection_caption(results: Results) -> str:
     return (
         "What is accepted of the rows in distribution and of the others, for every threshold. A lower curve "
-        "lets fewer OOD rows through at the same share of the others. Each marker is the deployed threshold, "
-        "set on rows other than these."
+        "lets fewer OOD rows through at the same share of the others. Each marker is the deployed threshold"
+        f"{_set_elsewhere(results)}."
     )
 
 

@@ -161,5 +161,5 @@ def _groups(results: Results) -> NDArray[np.int64]:
     """A group for each judged row; OOD rows stand alone."""
     scores = results.parts.judge
     groups = np.arange(scores.num_rows) if scores.groups is None else scores.groups
-    num_ood = len(results.bench.truth) - scores.num_rows
+    num_ood = len(results.yardstick.truth) - scores.num_rows
     return np.concatenate([groups, groups.max() + 1 + np.arange(num_ood)])

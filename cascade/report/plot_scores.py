@@ -88,11 +88,11 @@ def _draw_policy(panels: list[Axes], judged: Judged, results: Results) -> None:
 def shown_of(judged: Judged, results: Results) -> list[Shown]:
     """Per stage, the rows in distribution that reach it, and the OOD ones."""
     scores, truth = results.parts.judge, results.parts.judge.labels
-    verdicts = stage_verdicts(judged.policy, results.bench.stages, scores, keep_probabilities=False)
+    verdicts = stage_verdicts(judged.policy, results.yardstick.stages, scores, keep_probabilities=False)
     shown = []
     for stage, verdict in enumerate(verdicts):
         if isinstance(results.objective, ClassDecision):
-            right = results.bench.outcomes(verdict.score, verdict.label) >= 0.5
+            right = results.yardstick.outcomes(verdict.score, verdict.label) >= 0.5
         else:
             right = verdict.label == truth
         rows = judged.inside.reached(stage)
@@ -120,6 +120,10 @@ def _draw_bars(axes: Axes, rows: Shown, edges: Array, results: Results) -> None:
             strange, edges.tolist(), histtype="step", color=STRANGE, linewidth=2, label="out of distribution"
         )
         heights = np.maximum(heights, np.asarray(outline))
+    if not heights.any():
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no row reaches this stage", transform=axes.transAxes, ha="center", color=INK)
+        return
     _cut_off(axes, heights, edges)
 
 

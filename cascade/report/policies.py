@@ -20,6 +20,16 @@ class Named:
     policy: Policy
 
     @property
+    def fitted_families(self) -> tuple[str, ...]:
+        """OOD families that it was fitted on; a file's evidence may hold anything."""
+        listed = self.policy.evidence.get("ood_families")
+        return tuple(map(str, listed)) if isinstance(listed, list | tuple) else ()
+
+    @property
+    def is_certified(self) -> bool:
+        return self.policy.evidence.get("certified") is True
+
+    @property
     def is_fixed(self) -> bool:
         """Whether nothing decides: every row leaves at the first stage, or every row goes through."""
         return self.policy.kind in FIXED

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.report.judged import Bench, Judged
+from cascade.report.judged import Judged, Yardstick
 from cascade.scores import Array
 
 RESAMPLES = 200
@@ -33,11 +33,11 @@ class Resamples:
         return np.array([statistic(judged, rows) for rows in self.of(judged)])
 
 
-def resamples(bench: Bench, seed: int) -> Resamples:
+def resamples(yardstick: Yardstick, seed: int) -> Resamples:
     rng = np.random.default_rng(seed)
-    scores = bench.scores
+    scores = yardstick.scores
     groups = np.arange(scores.num_rows) if scores.groups is None else scores.groups
-    num_ood = scores.num_ood if bench.objective.uses_ood else 0
+    num_ood = scores.num_ood if yardstick.objective.uses_ood else 0
     drawn = [
         np.concatenate([_counts(groups, rng), _counts(np.arange(num_ood), rng)]) for _ in range(RESAMPLES)
     ]

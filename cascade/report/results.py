@@ -10,7 +10,7 @@ from cascade.objectives.parse import parse_objective
 from cascade.report.division import Parts, apart, divided
 from cascade.report.figures import Figures, figures_of
 from cascade.report.frontier import Line, frontier
-from cascade.report.judged import Bench, bench_of, check_question
+from cascade.report.judged import Yardstick, check_question, yardstick_of
 from cascade.report.policies import OURS, Named, beside_given, fit_policies
 from cascade.report.resampling import resamples
 from cascade.scores_file import ScoresFile
@@ -41,6 +41,18 @@ class Question:
     def objective(self) -> Objective:
         return parse_objective(self.asked.objective)
 
+    @property
+    def seen(self) -> frozenset[str] | None:
+        """OOD families that the given policies were fitted on; None where none are given."""
+        if not self.given:
+            return None
+        return frozenset(family for named in self.given for family in named.fitted_families)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is judged on was kept from all fitting, as far as can be known here."""
+        return self.test is not None or not self.given
+
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
@@ -48,13 +60,13 @@ class Results:
 
     question: Question
     parts: Parts
-    bench: Bench
+    yardstick: Yardstick
     figures: tuple[Figures, ...]
     lines: tuple[Line, ...]
 
     @property
     def objective(self) -> Objective:
-        return self.bench.objective
+        return self.yardstick.objective
 
     @property
     def names(self) -> list[str]:
@@ -78,15 +90,17 @@ class Results:
 def results_of(question: Question, progress: Callable[[str], None] = lambda _: None) -> Results:
     objective, asked = question.objective, question.asked
     if question.test is not None:
-        parts = apart(question.scores, question.test, objective)
+        parts = apart(question.scores, question.test, objective, question.seen)
     else:
-        parts = divided(question.scores, objective, asked.seed)
-    bench = bench_of(parts.judge, question.stages, objective, asked.score)
-    drawn = resamples(bench, asked.seed)
+        parts = divided(question.scores, objective, asked.seed, question.seen)
+    yardstick = yardstick_of(parts.judge, question.stages, objective, asked.score)
+    drawn = resamples(yardstick, asked.seed)
     progress(f"fitting on {parts.fit.num_rows:,} rows")
-    figures = [figures_of(bench.judge(named), objective, drawn) for named in _policies(question, parts)]
-    lines = frontier(parts.fit, bench, asked, drawn, progress)
-    return Results(question=question, parts=parts, bench=bench, figures=tuple(figures), lines=tuple(lines))
+    figures = [figures_of(yardstick.judge(named), objective, drawn) for named in _policies(question, parts)]
+    lines = frontier(parts.fit, yardstick, asked, drawn, progress)
+    return Results(
+        question=question, parts=parts, yardstick=yardstick, figures=tuple(figures), lines=tuple(lines)
+    )
 
 
 def _policies(question: Question, parts: Parts) -> Sequence[Named]:

@@ -7,7 +7,7 @@ from typing import Any
 from cascade.fitting.budget import stage_costs
 from cascade.objectives.class_decision import ClassDecision
 from cascade.objectives.objective import Objective
-from cascade.report.figures import Estimate, Figures, Verdict
+from cascade.report.figures import Estimate, Figures
 from cascade.report.plot_style import policy_colours
 from cascade.report.results import Results
 from cascade.report.wording import (
@@ -20,9 +20,16 @@ from cascade.report.wording import (
     value_name,
     value_text,
 )
+from cascade.verdict import Verdict
 
 Column = tuple[str, Callable[[Figures], str]]
-MARKS = {Verdict.MET: "✓ ", Verdict.NEAR: "≈ ", Verdict.MISSED: "✗ ", Verdict.NONE: ""}
+MARKS = {
+    Verdict.MET: "✓ ",
+    Verdict.NEARLY_MET: "≈ ",
+    Verdict.NEARLY_MISSED: "≈ ",
+    Verdict.MISSED: "✗ ",
+    Verdict.NONE: "",
+}
 
 
 def figures_table(results: Results) -> str:
@@ -97,7 +104,7 @@ def exits(shares: Sequence[float]) -> str:
 
 def members_table(results: Results) -> str:
     """Each member with its MACs, and what a stage adds to the cost of a row that reaches it."""
-    scores, stages = results.parts.judge, results.bench.stages
+    scores, stages = results.parts.judge, results.yardstick.stages
     costs = stage_costs(scores.macs, scores, stages)
     lines = []
     for number, stage in enumerate(stages):

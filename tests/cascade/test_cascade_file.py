@@ -175,7 +175,14 @@ def test_scores_of_logits_need_members_that_give_them() -> None:
     document = cascade_to_json(example())
     document["members"][1]["output_kind"] = "probabilities"
     document["policies"]["window"]["score"] = "energy"
-    with pytest.raises(CascadeError, match="'energy', which needs logits, and member 'm-1'"):
+    with pytest.raises(CascadeError, match="member 'm-1': score 'energy' needs logits, and there"):
+        cascade_from_json(document, "here")
+
+
+def test_a_score_of_a_class_that_is_not_there_is_refused() -> None:
+    document = cascade_to_json(example())
+    document["policies"]["window"]["score"] = "class=99"
+    with pytest.raises(CascadeError, match="score 'class=99': the classes are 0 to"):
         cascade_from_json(document, "here")
 
 

@@ -1,5 +1,6 @@
 """Figures of a policy against their definitions, written out row by row."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -89,6 +90,26 @@ def test_calibration_is_told_of_the_rows_that_exit_at_each_depth() -> None:
     assert evaluate(policy, STAGES, SCORES, 2)["calibration"][2] is None
 
 
+def test_the_deployed_threshold_is_held_against_the_target() -> None:
+    lax = {"accept_above": (0.3, 0.3, 0.3)}
+    risk = evaluate(replace(WINDOW, **lax), STAGES, SCORES)["risk"]
+    for target, kept in ((risk * 2, "met"), (risk * 1.01, "met, within error"), (risk / 2, "missed")):
+        policy = for_objective(f"coverage@risk={target:.6f}", **lax)
+        told = evaluate(policy, STAGES, SCORES)["objective"]["deployed"]
+        assert (told["figure"], told["value"], told["verdict"]) == ("risk", risk, kept)
+
+
+def test_what_was_asked_is_told() -> None:
+    policy = for_objective("accuracy", budget="2ms", evidence={"certified": True, "delta": 0.1})
+    timed = replace(SCORES, seconds=(1e-3, 2e-3, 4e-3))
+    told = evaluate(policy, STAGES, timed, 2, failed=("c",), priors=(0.2,) * 5)
+    names = ("kind", "max_stages", "failed", "priors")
+    assert [told[name] for name in names] == ["window", 2, ["c"], [0.2] * 5]
+    assert (told["certified"], told["delta"]) == (True, 0.1)
+    assert told["cost_in_budget"] == {"value": pytest.approx(told["cost_seconds"] * 1e3), "unit": "ms"}
+    assert evaluate(policy, STAGES, SCORES)["cost_in_budget"] is None
+
+
 def test_seconds_add_up_where_they_were_measured() -> None:
     timed = replace(SCORES, seconds=(1e-3, 2e-3, 4e-3))
     played = replay(WINDOW, STAGES, SCORES)
@@ -115,7 +136,8 @@ class TestDecision:
         of_class = SCORES.labels == 2
         assert figures["decision"]["false_negative_rate"] == (~played.accepted[of_class]).mean()
         assert figures["decision"]["false_positive_rate"] == played.accepted[~of_class].mean()
-        assert figures["aurc"] is figures["intervals"]["aurc"] is None
+        assert figures["aurc"] is figures["intervals"]["aurc"] is figures["class_risk"] is None
+        assert figures["objective"]["deployed"] is None
 
     def test_the_class_must_be_one_of_the_outputs(self) -> None:
         with pytest.raises(PolicyError, match="score 'class=5': the classes are 0 to 4"):
@@ -252,7 +274,9 @@ class TestOutOfDistribution:
         kept = 0.75 * inside.accepted.mean(), 0.25 * outside.accepted.mean()
         wrong = 0.75 * (inside.accepted & (inside.label != scores.labels)).mean()
         assert figures["ood"]["mixture"]["coverage"] == pytest.approx(sum(kept))
-        assert figures["ood"]["mixture"]["risk"] == pytest.approx((wrong + kept[1]) / sum(kept))
+        mixture = figures["ood"]["mixture"]
+        assert mixture["risk"] == pytest.approx((wrong + kept[1]) / sum(kept))
+        assert mixture["intervals"]["risk"][0] < mixture["risk"] < mixture["intervals"]["risk"][1]
         costs = [np.array([1, 3, 6])[played.exit_stage - 1].mean() for played in (inside, outside)]
         assert figures["cost"] == pytest.approx(0.75 * costs[0] + 0.25 * costs[1])
 
@@ -264,10 +288,26 @@ class TestOutOfDistribution:
             evaluate(policy, STAGES, scores, ood_families=("near", "far"))
         with pytest.raises(FormatError, match="no OOD rows of family 'moon'"):
             evaluate(policy, STAGES, scores, ood_families=("moon",))
-        with pytest.raises(FormatError, match=r"only those that the policy was fitted on \(near\)"):
-            evaluate(policy, STAGES, scores.ood_of(("near",)))
-        with pytest.raises(FormatError, match=r"needs OOD rows, and there are none"):
-            evaluate(policy, STAGES, scores.ood_of(()))
+
+    @pytest.mark.parametrize("objective", ["fpr@tpr=0.9", "risk@coverage=0.8,ood=0.2"])
+    def test_without_any_to_judge_on_all_but_the_value_is_told(self, objective: str) -> None:
+        scores = with_ood()
+        policy = for_objective(objective, evidence={"ood_families": ["near"]})
+        for families, why in ((("near",), r"fitted on \(near\)"), ((), "there are none")):
+            told = evaluate(policy, STAGES, scores.ood_of(families))
+            assert told["objective"]["value"] is told["objective"]["interval"] is told["ood"] is None
+            assert (told["objective"]["deployed"] is None) == ("ood=" in objective)
+            (note,) = told["notes"]
+            assert re.search(why, note)
+            plain = evaluate(WINDOW, STAGES, scores.ood_of(families))
+            for name in ("accuracy", "coverage", "risk", "cost", "exits"):
+                assert told[name] == plain[name], name
+
+    def test_rows_of_no_named_family_are_judged(self) -> None:
+        unnamed = replace(with_ood(), ood_families=())
+        told = evaluate(for_objective("fpr@tpr=0.9", evidence={}), STAGES, unnamed)
+        assert told["ood"]["families"]["ood"]["rows"] == 800
+        assert told["notes"] == []
 
     def test_rows_out_of_distribution_have_no_label(self) -> None:
         outside = replay(WINDOW, STAGES, with_ood().ood_as_rows())

@@ -1,6 +1,7 @@
 """The command line: fit, evaluate and refit, and one clear line for bad input."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def test_fit_then_evaluate(scores: Path, tmp_path: Path, capsys: pytest.CaptureF
     policy, rows = tmp_path / "policy.json", tmp_path / "rows.npz"
     told = run(capsys, "fit", scores, "--budget", "1.5x", "--out", policy)
     assert told.startswith("window for coverage@risk=0.05 within 1.5x\nchosen     ")
-    assert "\ncost       1." in told
+    assert re.search(r"\nvalue      0\.\d{4} \(read off the rows' own curve\)\n", told)
+    assert re.search(r"\ncost       1\.\d{3}x stage 1\n", told)
     assert "\npromise    an estimate, not certified (500 rows that chose nothing else)" in told
     figures = json.loads(run(capsys, "evaluate", scores, "--policy", policy, "--json", "--rows", rows))
     expected = {"coverage", "risk", "accuracy", "cost", "forwarded", "aurc", "objective"}
@@ -80,6 +82,12 @@ def test_fit_then_evaluate(scores: Path, tmp_path: Path, capsys: pytest.CaptureF
     table = run(capsys, "evaluate", scores, "--policy", policy)
     assert f"\ncoverage    {figures['coverage']:.1%} [" in table
     assert f"\nobjective   coverage@risk=0.05: {figures['objective']['value']:.4f} [" in table
+    assert "] (read off the rows' own curve)\npromise     an estimate, not certified\ntarget      " in table
+    assert f"\ntarget      {figures['objective']['deployed']['verdict']}: deployed risk " in table
+    assert re.search(r"MACs a row\); 1\.\d+x of budget 1\.5x\n", table)
+    again = ("evaluate", scores, "--policy", policy, "--rows", rows)
+    assert f"--rows {rows} is there; --overwrite replaces it" in error_of(capsys, *again)
+    run(capsys, *again, "--overwrite")
     assert "\nexits       stage 1:" in table
 
 
@@ -127,9 +135,17 @@ def test_a_budget_in_seconds(scores: Path, tmp_path: Path, capsys: pytest.Captur
     out = tmp_path / "policy.json"
     asked = ("fit", scores, "--kind", "threshold", "--budget", "3ms")
     assert "needs the array seconds" in error_of(capsys, *asked, "--out", out)
-    run(capsys, *asked, "--seconds", "1e-3,1e-2,1e-6", "--out", out)
+    seconds = ("--seconds", "1e-3,1e-2,1e-6")
+    told = run(capsys, *asked, *seconds, "--out", out)
     evidence = read_policy_file(out).policy.evidence
     assert evidence["forwarded"][0] == pytest.approx(0.2, abs=0.03)
+    multiple = evidence["cost"]
+    assert f"\ncost       {multiple:.3f}x stage 1 in seconds, {multiple:.4g}ms\n" in told
+    refitted = ("refit", out, "--scores", scores, "--out", tmp_path / "again.json")
+    assert "budget 3ms needs the array seconds" in error_of(capsys, *refitted)
+    assert re.search(
+        r"before, [23]\.\d{3}x stage 1 in seconds, .*ms after \(budget", run(capsys, *refitted, *seconds)
+    )
 
 
 def test_a_cascade_no_better_than_its_first_stage_is_noted(
@@ -148,6 +164,49 @@ def test_a_cascade_no_better_than_its_first_stage_is_noted(
     asked[1] = str(tmp_path / "even.npz")
     assert main([*asked, "--out", str(tmp_path / "even.json")]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_policy_that_accepts_nothing_is_not_written(
+    scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The members are blind: four fifths of their surest rows are wrong."""
+    given = outputs(1000)
+    blind, out = tmp_path / "blind.npz", tmp_path / "policy.json"
+    write_scores(blind, replace(given, labels=np.random.default_rng(0).permutation((given.labels + 1) % 5)))
+    said = error_of(
+        capsys, "fit", blind, "--kind", "first", "--objective", "coverage@risk=0.0001", "--out", out
+    )
+    assert (
+        "no threshold keeps coverage@risk=0.0001 on the 500 rows that set thresholds: nothing would" in said
+    )
+    assert not out.exists()
+
+
+def test_what_makes_figures_doubtful_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_scores(tmp_path / "few.npz", outputs(300))
+    asked = ["fit", str(tmp_path / "few.npz"), "--kind", "threshold", "--objective", "accuracy"]
+    assert main([*asked, "--budget", "9x", "--out", str(tmp_path / "few.json")]) == 0
+    notes = capsys.readouterr().err.splitlines()
+    assert notes[0].startswith("note: 300 rows are few: intervals are wide")
+    assert notes[1] == "note: budget 9x is more than the full cascade costs (6.000x stage 1)"
+
+
+def test_a_detector_and_a_decision_are_told_in_their_own_words(
+    scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector, decision = tmp_path / "detector.json", tmp_path / "decision.json"
+    asked = ("fit", scores, "--kind", "threshold")
+    told = run(capsys, *asked, "--objective", "fpr@tpr=0.9", "--out", detector)
+    assert re.search(r"\nFPR        0\.\d{4} \(read off the rows' own curve\)\n", told)
+    told = run(capsys, *asked, "--objective", "decision@class=1,threshold=0.4", "--out", decision)
+    assert "\npositive   " in told
+    table = run(capsys, "evaluate", scores, "--policy", decision)
+    assert "  false positive rate: " in table
+    assert not re.search(r"^(risk|coverage|worst class|target) ", f"{told}\n{table}", re.MULTILINE)
+    assert main(["evaluate", str(scores), "--policy", str(detector)]) == 0
+    captured = capsys.readouterr()
+    assert "\nobjective   fpr@tpr=0.9: FPR none (" in captured.out
+    assert captured.err.startswith("note: fpr@tpr=0.9 needs OOD rows, and there are only those that the")
 
 
 def test_families_are_fitted_on_or_judged_on(
@@ -227,13 +286,16 @@ def test_refit_of_a_policy(
     scores: Path, unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = tmp_path / "old.json", tmp_path / "new.json"
-    run(capsys, "fit", scores, "--method", "paper", "--budget", "2x", "--certify", "0.2", "--out", old)
+    fitted = ("fit", scores, "--kind", "threshold", "--objective", "coverage@risk=0.1", "--out", old)
+    run(capsys, *fitted, "--budget", "2x", "--certify", "0.2")
     asked = ("refit", old, "--scores", unlabelled, "--out", new)
     told = run(capsys, *asked)
-    before, after = (float(part.split("x")[0]) for part in (told.split(": ")[1], told.split(", ")[1]))
+    before, after = (float(text) for text in re.findall(r"([\d.]+)x stage 1", told))
     assert before < 1.7
     assert after == pytest.approx(read_policy_file(old).policy.evidence["cost"], abs=0.1)
-    assert told.endswith("(budget 2x)\nthe certificate is dropped: its rows were not these\n")
+    certificate, promise = told.splitlines()[1:]
+    assert certificate == "the certificate is dropped: its rows were not these"
+    assert promise.startswith("thresholds and confidences were left as they were, so the target is no longer")
     assert read_policy_file(new).policy.evidence["refitted"]["rows"] == 1000
     assert read_policy_file(new).policy.accept_above == read_policy_file(old).policy.accept_above
     assert "--overwrite replaces it" in error_of(capsys, *asked)
@@ -311,14 +373,26 @@ def test_policies_of_a_cascade_are_evaluated_by_name(
         (["refit", "{out}", "--scores", "{scores}", "--out", "{out}"], "no such file"),
         (["tune"], "invalid choice: 'tune'"),
         ([], "the following arguments are required: COMMAND"),
-        (["fit", "{scores}", "--out", "{out}/no/folder"], "no such folder"),
+        (["fit", "{scores}", "--out", "{out}/no/folder"], "--out {out}/no/folder: no such folder"),
+        (["fit", "{scores}", "--out", "{folder}"], "--out {folder} is a folder; it takes a file's name"),
+        (["evaluate", "{scores}", "--policy", "{out}", "--rows", "{folder}"], "--rows {folder} is a folder"),
+        (["fit", "{scores}", "--reach", "0.5", "--certify", "0.1", "--out", "{out}"], "--reach does not go"),
+        (
+            [
+                *("fit", "{scores}", "--objective", "coverage@risk=0.03", "--kind", "first"),
+                *("--certify", "0.00001", "--out", "{out}"),
+            ],
+            "nothing can be certified for coverage@risk=0.03 at delta 1e-05: the 500 rows that set",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line(
     arguments: list[str], message: str, scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.json"
-    assert main([argument.format(scores=scores, out=out) for argument in arguments]) == 2
+    paths = {"scores": scores, "out": out, "folder": tmp_path}
+    message = message.format(**paths)
+    assert main([argument.format(**paths) for argument in arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1

@@ -24,9 +24,14 @@ def shifted(rows: int = 4000, seed: int = 3) -> ScoresFile:
     return replace(scores, outputs=scores.outputs * np.float32(3.0))
 
 
+def sliding(policy: Policy) -> Policy:
+    """The paper's windows, but what the ends of the ranks cut off is added at the other side."""
+    return replace(policy, placements=tuple(replace(laid, slides=True) for laid in policy.placements))
+
+
 @pytest.mark.parametrize("kind", ["window", "threshold"])
 def test_the_budget_holds_again(kind: str) -> None:
-    policy = fit(SCORES, STAGES, FitSettings(kind=kind, **SHARED))
+    policy = sliding(fit(SCORES, STAGES, FitSettings(kind=kind, **SHARED)))
     rows = shifted()
     allowed = cost_on(policy, STAGES, SCORES)
     assert abs(cost_on(policy, STAGES, rows) - allowed) > 0.3
@@ -60,6 +65,25 @@ def test_what_needs_labels_stays_and_the_certificate_goes() -> None:
         assert getattr(again, name) == getattr(policy, name)
     assert again.evidence["certified"] is False
     assert "delta" not in again.evidence
+
+
+def test_a_budget_in_seconds_is_kept_in_seconds() -> None:
+    """The second member takes ten times as long as the first, in MACs twice as much."""
+    settings = FitSettings(kind="threshold", objective="accuracy", budget="3ms")
+    timed = replace(SCORES.rows(np.arange(4000)), seconds=(1e-3, 1e-2, 1e-6))
+    policy = fit(timed, STAGES, settings)
+    rows = replace(shifted(), seconds=timed.seconds)
+    assert refit(policy, STAGES, rows).evidence["refitted"]["cost"] == pytest.approx(3, abs=0.05)
+    with pytest.raises(FitError, match="budget 3ms needs the array seconds"):
+        refit(policy, STAGES, shifted())
+
+
+def test_what_the_old_windows_did_is_forgotten() -> None:
+    old = fit(SCORES, STAGES, FitSettings(kind="window", objective="coverage@risk=0.1", budget="2x"))
+    again = refit(old, STAGES, shifted()).evidence
+    kept = {"rows", "choosing_rows", "seed", "chosen", "gain_over_paper"}
+    assert again.keys() == kept | {"certified", "refitted"}
+    assert all(again[name] == old.evidence[name] for name in kept)
 
 
 def test_a_plateau_is_divided_anew() -> None:

@@ -105,9 +105,11 @@ def test_outputs_of_other_members_are_refused() -> None:
         macs=scores.macs,
         sha256=("1", "2", "3"),
     )
-    policy = Policy(kind="first", num_stages=3, members={"b": "0"})
+    policy = Policy(kind="first", num_stages=3, members={"a": "1", "b": "0", "c": None})
     with pytest.raises(PolicyError, match="fitted on another 'b'"):
         replay(policy, STAGES, known)
+    with pytest.raises(PolicyError, match="fitted on stages of a, b, c, and these are of b, a, c"):
+        replay(policy, (("b",), ("a",), ("c",)), scores)
     with pytest.raises(PolicyError, match="has 3 stages, the cascade 2"):
         replay(policy, (("a",), ("b",)), scores)
     with pytest.raises(PolicyError, match="max_stages must be 1 or more, got 0"):

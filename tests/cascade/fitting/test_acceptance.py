@@ -9,7 +9,8 @@ import pytest
 
 from cascade.decision import conclude_subset
 from cascade.errors import PolicyError
-from cascade.fitting.acceptance import MAX_FAILED, Accepted, _within_risk, sets_without
+from cascade.fitting.acceptance import MAX_FAILED, sets_without, within_risk, within_risk_at_depths
+from cascade.fitting.certificate import Ranked
 from cascade.fitting.fit import FitSettings, divided, fit
 from cascade.objectives.parse import parse_objective
 from cascade.policy import ACCEPT_NONE, Policy
@@ -40,24 +41,33 @@ def judged(policy: Policy, scores: ScoresFile, max_stages: int | None) -> tuple[
     return played.accepted, played.label != scores.labels, played.exit_stage < whole.exit_stage
 
 
+RANK = np.array([9.0, 8.0, 7.0, 6.0, 5.0])
+OUTCOME = np.array([1.0, 1.0, 0.0, 1.0, 0.0])
+
+
+def rows(*depths: int) -> Ranked:
+    return Ranked(RANK, OUTCOME, np.ones(5), np.array(depths or [0] * 5))
+
+
 def test_the_lowest_threshold_that_keeps_the_risk() -> None:
-    rank = np.array([9.0, 8.0, 7.0, 6.0, 5.0])
-    outcome = np.array([1.0, 1.0, 0.0, 1.0, 0.0])
-    none = Accepted(np.ones(1), np.ones(1) * 1e-9)
-    assert _within_risk(0.25, rank, outcome, np.ones(5), none) == 5.5
-    assert _within_risk(0.2, rank, outcome, np.ones(5), none) == 7.5
-    assert _within_risk(0.4, rank, outcome, np.ones(5), none) == -math.inf
+    assert within_risk(rows(), 0.25) == 5.5
+    assert within_risk(rows(), 0.2) == 7.5
+    assert within_risk(rows(), 0.4) == -math.inf
+    assert within_risk(replace(rows(), weight=np.array([1.0, 1, 0.1, 1, 1])), 0.05) == 5.5
 
 
-def test_settled_rows_count_but_lend_nothing() -> None:
-    """Wrong settled rows forbid what these rows alone would allow; right ones allow nothing more."""
-    rank = np.array([9.0, 8.0, 7.0, 6.0, 5.0])
-    outcome = np.array([1.0, 1.0, 0.0, 1.0, 0.0])
-    wrong, right = Accepted(np.zeros(1), np.ones(1)), Accepted(np.ones(99), np.ones(99))
-    assert _within_risk(0.25, rank, outcome, np.ones(5), wrong) == ACCEPT_NONE
-    assert _within_risk(0.4, rank, outcome, np.ones(5), wrong) == 5.5
-    assert _within_risk(0.25, rank, outcome, np.ones(5), right) == 5.5
-    assert _within_risk(0.25, rank, outcome, np.array([1.0, 1, 0.1, 1, 1]), right) == 5.5
+def test_few_rows_without_an_error_are_luck() -> None:
+    assert within_risk(rows(), 0.2, at_least=2) == 7.5
+    assert within_risk(rows(), 0.2, at_least=3) == ACCEPT_NONE
+    assert within_risk(rows().where(np.zeros(5, np.bool_)), 0.2) == ACCEPT_NONE
+
+
+def test_rows_that_leave_early_keep_the_risk_by_themselves() -> None:
+    """The wrong row at rank 7 must not hide behind right ones that leave later; if it leaves last it may."""
+    assert within_risk_at_depths(rows(0, 0, 1, 1, 1), 0.25, 2) == (5.5, 5.5)
+    assert within_risk_at_depths(rows(1, 1, 0, 0, 1), 0.25, 2) == (math.inf, 6.5)
+    assert within_risk_at_depths(rows(1, 1, 0, 0, 1), 0.5, 2) == (-math.inf, -math.inf)
+    assert within_risk_at_depths(rows(1, 1, 1, 1, 1), 0.25, 2) == (math.inf, 5.5)
 
 
 @pytest.mark.parametrize("max_stages", [None, 1, 2])
@@ -114,13 +124,13 @@ def subset_outputs(scores: ScoresFile, answered: tuple[str, ...]) -> list[np.nda
 def test_every_set_that_may_be_left_is_fitted(stages: tuple[tuple[str, ...], ...]) -> None:
     policy = fitted(stages)
     assert [subset.members for subset in policy.subsets] == [kept for kept, _ in sets_without(stages)]
-    rows = accepting_rows()
-    whole = replay(policy, stages, rows)
+    kept_rows = accepting_rows()
+    whole = replay(policy, stages, kept_rows)
     for answered, stage in sets_without(stages):
-        outputs_of = subset_outputs(rows, answered)
+        outputs_of = subset_outputs(kept_rows, answered)
         conclusion = conclude_subset(policy, stages, answered, outputs_of, ["logits"] * len(answered))
         kept = conclusion.accepted & whole.reached(stage)
-        wrong = conclusion.verdict.label != rows.labels
+        wrong = conclusion.verdict.label != kept_rows.labels
         assert wrong[kept].mean() <= 0.05
         assert kept.sum() > 0.3 * whole.reached(stage).sum()
         reached = whole.reached(stage)
@@ -129,8 +139,8 @@ def test_every_set_that_may_be_left_is_fitted(stages: tuple[tuple[str, ...], ...
 
 def test_a_set_that_was_not_fitted_is_not_accepted() -> None:
     policy = fitted(WIDE)
-    rows = subset_outputs(FRESH, ("a", "b", "c"))
-    conclusion = conclude_subset(policy, WIDE, ("a", "b", "c"), rows, ["logits"] * 3)
+    answers = subset_outputs(FRESH, ("a", "b", "c"))
+    conclusion = conclude_subset(policy, WIDE, ("a", "b", "c"), answers, ["logits"] * 3)
     assert not conclusion.accepted.any()
     assert policy.subset(("c", "b")) == policy.subset(("b", "c")) != policy.subset(("b",))
 

@@ -1,6 +1,7 @@
 """Certified thresholds: by hand on few rows, and by simulation against a known truth."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from tests.cascade.made_up import STAGES, outputs
 NOBODY = np.empty(0)
 HALF = Certificate(0.1, 0.5)
 RANKS = np.arange(100.0, 0.0, -1.0)
-FAULTLESS = Ranked(RANKS, np.ones(100))
+FAULTLESS = Ranked(RANKS, np.ones(100), np.ones(100), np.zeros(100, np.intp))
 
 
 def errors_at(*places: int, rows: int = 100) -> np.ndarray:
@@ -26,18 +27,20 @@ def errors_at(*places: int, rows: int = 100) -> np.ndarray:
     return outcome
 
 
-def certified(
-    outcome: np.ndarray,
-    *,
-    certificate: Certificate = HALF,
-    seen: Ranked = FAULTLESS,
-    settled: np.ndarray = NOBODY,
-) -> float:
-    return certificate.threshold(seen, Ranked(RANKS, outcome), settled)
+def ranked(rank: np.ndarray, outcome: np.ndarray) -> Ranked:
+    return Ranked(rank, outcome, np.ones(len(rank)), np.zeros(len(rank), np.intp))
+
+
+def lowest(certificate: Certificate, seen: Ranked, rows: Ranked) -> float:
+    return certificate.thresholds(seen, rows, 1)[0]
+
+
+def certified(outcome: np.ndarray, *, certificate: Certificate = HALF, seen: Ranked = FAULTLESS) -> float:
+    return lowest(certificate, seen, ranked(RANKS, outcome))
 
 
 def test_without_an_error_every_row_is_certified() -> None:
-    assert certified(errors_at()) == 1.0
+    assert certified(errors_at()) == -math.inf
 
 
 def test_the_sequence_stops_before_its_first_failure() -> None:
@@ -45,40 +48,47 @@ def test_the_sequence_stops_before_its_first_failure() -> None:
     from row 24 on would pass again does not count."""
     assert binom.cdf(5, 17, 0.5) <= 0.1 < binom.cdf(6, 18, 0.5)
     assert binom.cdf(8, 24, 0.5) <= 0.1
-    assert certified(errors_at(*range(13, 21))) == 84.0
+    assert certified(errors_at(*range(13, 21))) == 83.5
 
 
 def test_the_sequence_starts_where_it_would_likely_pass() -> None:
-    """No error was seen among m rows, so one of them is wrong with chance 1 / (m + 2). With 9 rows two errors
-    pass, P(X <= 2) = 0.090, and two or fewer have a chance of 0.958; with 8 rows it is one, at 0.813."""
-    assert binom.cdf(2, 9, 0.5) <= 0.1 < min(binom.cdf(3, 9, 0.5), binom.cdf(2, 8, 0.5))
-    assert binom.cdf(1, 8, 1 / 10) < 0.9 < binom.cdf(2, 9, 1 / 11)
-    assert certified(errors_at(1, 2)) == 1.0
-    assert certified(errors_at(1, 2, 3)) == math.inf
+    """No error was seen among m rows, so the risk is taken as 1/3 of an error in m + 2/3. With 7 rows one error
+    passes, P(X <= 1) = 0.0625, and one or none has a chance of 0.97; with 6 none may be wrong, at 0.74."""
+    assert binom.cdf(1, 7, 0.5) <= 0.1 < min(binom.cdf(2, 7, 0.5), binom.cdf(1, 6, 0.5))
+    assert binom.cdf(0, 6, (1 / 3) / (6 + 2 / 3)) < 0.9 < binom.cdf(1, 7, (1 / 3) / (7 + 2 / 3))
+    assert certified(errors_at(1)) == -math.inf
+    assert certified(errors_at(1, 2)) == math.inf
 
 
 def test_where_errors_were_seen_it_starts_later() -> None:
     """Three errors at the top end a sequence that starts at once, and not one that starts below them."""
-    assert certified(errors_at(1, 2, 3), seen=Ranked(RANKS, errors_at(1, 2, 3))) == 1.0
+    assert certified(errors_at(1, 2, 3), seen=ranked(RANKS, errors_at(1, 2, 3))) == -math.inf
 
 
 def test_thresholds_come_from_the_rows_seen() -> None:
-    seen = Ranked(RANKS + 0.5, np.ones(100))
-    assert certified(errors_at(*range(13, 21)), seen=seen) == 83.5
-    assert certified(errors_at(), seen=Ranked(NOBODY, NOBODY)) == math.inf
-    assert HALF.threshold(seen, Ranked(NOBODY, NOBODY), NOBODY) == math.inf
+    seen = ranked(RANKS + 0.5, np.ones(100))
+    assert certified(errors_at(*range(13, 21)), seen=seen) == 84.0
+    assert certified(errors_at(), seen=ranked(NOBODY, NOBODY)) == math.inf
+    assert lowest(HALF, seen, ranked(NOBODY, NOBODY)) == math.inf
 
 
-def test_settled_rows_count_as_accepted() -> None:
-    """50 settled rows, 30 of them wrong: together they fail though the others alone pass."""
-    assert certified(errors_at(), settled=np.ones(50)) == 1.0
-    assert certified(errors_at(), settled=np.r_[np.zeros(30), np.ones(20)]) == math.inf
-    assert certified(np.zeros(100), settled=np.ones(1000)) == math.inf
+def test_rows_that_leave_early_are_certified_by_themselves() -> None:
+    """Of 100 rows every second leaves first, and of those the last 25 were seen wrong, and are: where they
+    begin, the floor of the first depth lies, while the rows that leave last are certified to the end."""
+    depth = np.arange(100) % 2
+    outcome = np.where((depth == 0) & (np.arange(100) >= 50), 0.0, 1.0)
+    rows = replace(ranked(RANKS, outcome), depth=depth)
+    first, last = HALF.thresholds(rows, rows, 2)
+    assert last == -math.inf
+    assert 20 < first < 50
+    left = outcome[(depth == 0) & (first <= RANKS)]
+    assert binom.cdf((left < 0.5).sum(), len(left), 0.5) <= 0.1
+    assert HALF.thresholds(ranked(RANKS, outcome), ranked(RANKS, outcome), 2)[1] < math.inf
 
 
 def test_a_single_row_certifies_nothing() -> None:
-    one = Ranked(np.ones(1), np.ones(1))
-    assert HALF.threshold(one, one, NOBODY) == math.inf
+    one = ranked(np.ones(1), np.ones(1))
+    assert lowest(HALF, one, one) == math.inf
 
 
 def test_a_familys_members_share_the_delta() -> None:
@@ -135,8 +145,8 @@ def test_the_true_risk_exceeds_the_target_on_at_most_a_delta_of_draws() -> None:
     for _ in range(300):
         rank = rng.random((2, 600))
         outcome = (rng.random((2, 600)) > 0.8 * (1 - rank) ** 3).astype(float)
-        seen, rows = (Ranked(rank[half], outcome[half]) for half in (0, 1))
-        proven.append(certificate.threshold(seen, rows, NOBODY))
+        seen, rows = (ranked(rank[half], outcome[half]) for half in (0, 1))
+        proven.append(lowest(certificate, seen, rows))
         estimated.append(objective.accept_above(rows.rank, rows.outcome))
     met_from = 1 - 0.25 ** (1 / 3)
     broken = np.array(proven) < met_from

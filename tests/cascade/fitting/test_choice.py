@@ -13,6 +13,7 @@ from cascade.fitting.choice import (
     Candidate,
     Choice,
     HeldOut,
+    best_simple,
     fold_of,
     options_for,
     resampled,
@@ -61,12 +62,13 @@ def test_the_report_says_what_was_chosen_among_what() -> None:
     assert gain > error > 0
 
 
-def test_where_rows_cannot_tell_the_papers_rule_stays() -> None:
-    """The gain of two equal members is the same however few rows lie where."""
+def test_where_nothing_gains_the_cheapest_stays() -> None:
+    """Two members that say the same gain nothing over one."""
     scores = outputs(1000, members=2)
     same = replace(scores, outputs=np.repeat(scores.outputs[:1], 2, axis=0))
     evidence = fit(same, PAIR, FitSettings(objective="accuracy")).evidence
-    assert evidence["chosen"] == str(PAPER)
+    assert evidence["chosen"] == "none windows, plain structure, ranked by score"
+    assert evidence["cost"] == 1.0
     assert {gain for gain, _ in evidence["gain_over_paper"].values()} == {0.0}
 
 
@@ -77,7 +79,8 @@ def test_without_a_choice_nothing_is_said_of_one() -> None:
 
 
 def candidate(gain: float, resampled: np.ndarray) -> Candidate:
-    return Candidate(PAPER, HeldOut(*[np.zeros(1)] * 3, np.zeros(1, np.int64), 1.0), gain, resampled)
+    held = HeldOut(*[np.zeros(1)] * 3, np.zeros(1, np.int64), np.ones(1, np.bool_), 1.0)
+    return Candidate(PAPER, held, gain, resampled)
 
 
 def test_the_standard_error_is_that_of_the_difference() -> None:
@@ -121,8 +124,25 @@ def test_few_groups_can_be_fitted_on(num_groups: int) -> None:
 def test_resamples_draw_groups_whole() -> None:
     """With every group all right or all wrong, resampled accuracies are multiples of one group's share."""
     group = np.repeat(np.arange(10), 7)
-    held = HeldOut(np.zeros(70), (group % 2).astype(float), np.ones(70), group, 1.0)
+    held = HeldOut(np.zeros(70), (group % 2).astype(float), np.ones(70), group, np.ones(70, np.bool_), 1.0)
     gains = resampled(held, parse_objective("accuracy"), seed=0)
     assert np.allclose(gains * 10, np.round(gains * 10))
     assert gains.std() == pytest.approx(np.sqrt(0.25 / 10), rel=0.25)
     assert np.array_equal(gains, resampled(held, parse_objective("accuracy"), seed=0))
+
+
+def test_resamples_never_leave_a_side_empty() -> None:
+    """Few strange rows among many: a resample without any would have no rate of them accepted."""
+    inside = np.r_[np.ones(500, np.bool_), np.zeros(2, np.bool_)]
+    rank = np.r_[np.linspace(0.5, 1, 500), 0.2, 0.3]
+    held = HeldOut(rank, inside.astype(float), np.ones(502), np.arange(502), inside, 1.0)
+    assert np.isfinite(resampled(held, parse_objective("fpr@tpr=0.9"), seed=0)).all()
+
+
+def test_of_simple_fits_a_dearer_one_must_gain() -> None:
+    noise = np.linspace(-1, 1, 100) * 0.01
+    cheap, dear = (candidate(gain, spread) for gain, spread in ((0.5, 0 * noise), (0.502, noise)))
+    dear = replace(dear, held=replace(dear.held, cost=2.0))
+    assert best_simple([dear, cheap]) == cheap
+    better = replace(dear, gain=0.51)
+    assert best_simple([better, cheap]) == better

@@ -10,7 +10,7 @@ import pytest
 from cascade.errors import FitError, PolicyError
 from cascade.evaluate import evaluate
 from cascade.fitting.budget import parse_budget
-from cascade.fitting.fit import FitSettings, divided, fit
+from cascade.fitting.fit import Bench, FitSettings, divided, fit
 from cascade.metrics import brier, cost_macs
 from cascade.objectives.parse import parse_objective
 from cascade.policy import Policy
@@ -250,7 +250,8 @@ def test_strange_rows_are_rejected_at_a_given_true_positive_rate(kind: str) -> N
         first, strange_first, _ = played_both("fpr@tpr=0.9", "first")
         assert first.accepted.mean() == pytest.approx(0.9, abs=0.02)
         assert strange.accepted.mean() < strange_first.accepted.mean()
-    assert policy.evidence["ood_families"] == ["ood"]
+    assert "ood_families" not in policy.evidence, "a family without a name cannot be told from another"
+    assert policy.evidence["mixture"]["coverage"][0] < policy.evidence["coverage"][0]
 
 
 def test_a_threshold_forwards_the_strange_rows_below_it_too() -> None:
@@ -362,3 +363,13 @@ def test_members_are_named_with_their_sha256() -> None:
     policy = fit(known, PAIR, FitSettings(kind="first"))
     assert policy.members == {"a": "00", "b": "11"}
     assert fit(outputs(200, members=2), PAIR, FitSettings(kind="first")).members == {"a": None, "b": None}
+
+
+def test_certified_rows_are_spread_as_rows_are() -> None:
+    """Half of the groups are large: most rows lie in them, so most of the judged groups are such."""
+    scores = outputs(3200)
+    groups = np.r_[np.repeat(np.arange(200), 15), np.arange(200, 400)]
+    bench = Bench(replace(scores, groups=groups), STAGES, FitSettings(kind="first", certify=0.1))
+    judged = groups[bench.judges().accepting]
+    assert len(np.unique(judged)) == len(judged), "no group is judged twice"
+    assert (judged < 200).mean() == pytest.approx(15 / 16, abs=0.06)

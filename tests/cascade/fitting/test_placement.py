@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cascade.fitting.fit import strict_threshold
+from cascade.fitting.fit import FitSettings, divided, fit, strict_threshold
 from cascade.fitting.placement import cut_between, lay, mean_cost, one_width, place, rank_of, spend
 from cascade.fitting.table import NO_ROWS, Cut, Table, play, tabulate
 from cascade.objectives.parse import parse_objective
 from cascade.policy import Placement, Policy
+from cascade.replay import replay
+from cascade.scores_file import ScoresFile
 from cascade.window import Tie, Window
 from tests.cascade.made_up import STAGES, outputs, saturated
 
@@ -177,3 +179,20 @@ def test_the_first_stage_spends_what_the_later_ones_leave() -> None:
     assert spend((1.0, 2.0, 3.0), 9.0, (0.5,)) == (1.0, 0.5)
     shares = spend((1.0, 2.0, 3.0, 4.0), 2.0, (0.3, 0.6))
     assert mean_cost((1.0, 2.0, 3.0, 4.0), shares) == pytest.approx(2.0)
+
+
+def test_identical_rows_on_a_plateau_never_break_the_budget() -> None:
+    """Votes of 5: six distinct outputs, so each plateau goes on together or not at all."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 3000)
+    votes = rng.binomial(5, np.where(labels == 1, 0.7, 0.3), (2, 3000)) / 5
+    probabilities = np.stack([1 - votes, votes], axis=-1).astype(np.float32)
+    scores = ScoresFile(
+        outputs=probabilities, kind="probabilities", labels=labels, names=("a", "b"), macs=(1.0, 1.0)
+    )
+    settings = FitSettings(kind="threshold", budget="1.3x")
+    policy = fit(scores, (("a",), ("b",)), settings)
+    assert any(policy.ties)
+    choosing, _ = divided(scores, parse_objective(settings.objective), settings)
+    played = replay(policy, (("a",), ("b",)), scores.rows(choosing))
+    assert 1.0 <= 1 + played.reached(1).mean() <= 1.3

@@ -50,6 +50,22 @@ def test_two_files_stand_as_they_are_and_shared_families_are_named() -> None:
     assert parts.note.endswith("in both: more-noise, noise.")
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_families_that_policies_from_files_were_fitted_on_judge_nothing(seed: int) -> None:
+    parts = divided(rows(), FPR, seed, {"noise"})
+    assert (parts.fit.families, parts.judge.families, parts.seen) == (("noise",), ("more-noise",), ())
+    assert "fitting never saw" not in parts.note
+    parts = apart(rows(), rows(200, seed=1), FPR, {"noise"})
+    assert (parts.judge.families, parts.seen) == (("more-noise",), ())
+    assert divided(rows(), RISK, seed, {"noise", "more-noise"}).judge.num_ood == 0
+
+
+def test_where_no_other_family_is_left_it_is_said() -> None:
+    parts = apart(rows(), rows(200, seed=1), FPR, {"noise", "more-noise"})
+    assert parts.judge.num_ood == 120
+    assert parts.seen == ("noise", "more-noise")
+
+
 def test_ood_rows_that_the_objective_needs_must_be_there() -> None:
     with pytest.raises(FitError, match="needs out-of-distribution rows, and the rows to judge on has none"):
         apart(rows(), rows(num_ood=0), FPR)

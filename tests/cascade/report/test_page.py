@@ -16,7 +16,7 @@ from cascade.policy import Policy
 from cascade.policy_file import PolicyFile, write_policy_file
 from cascade.report import frontier, resampling
 from cascade.report.folder import check_out, write_folder
-from cascade.report.headline import against_paper, lead
+from cascade.report.headline import against_paper, caveats, lead
 from cascade.report.page import page
 from cascade.report.pictures import draw_pictures
 from cascade.report.plot_curves import draw_risk_coverage
@@ -103,6 +103,33 @@ def test_the_table_shows_the_figures() -> None:
     assert f"<td>{cell}</td>" in text
     assert lead(results).startswith("Asked for coverage at 10% risk, the policy ‘mine & <b>’ comes to ")
     assert against_paper(results) is None
+
+
+def test_what_policies_from_files_have_seen_is_said() -> None:
+    evidence = {"ood_families": ["noise", "more-noise"]}
+    fresh = of("fpr@tpr=0.9", evidence=evidence)
+    seen = results_of(replace(fresh.question, test=None))
+    assert [("for want of others" in text) for text in caveats(fresh)] == [True]
+    assert len(caveats(seen)) == 2
+    for results, is_fresh in ((fresh, True), (seen, False)):
+        text = page(results, draw_pictures(results))
+        names = ", ".join(results.parts.judge.families)
+        assert f"families that policies from files were fitted on ({names}), for want of others" in text
+        assert ("set on rows other than these" in text) == is_fresh
+        assert "which fitting never saw" not in text
+
+
+def test_a_certified_policy_is_headed_by_what_it_accepts() -> None:
+    accepts = {"accept_above": (0.8, 0.7, 0.7)}
+    plain, certified = (
+        of("coverage@risk=0.1", evidence=evidence, **accepts)
+        for evidence in ({}, {"certified": True, "delta": 0.1})
+    )
+    assert lead(plain).endswith("Its target is an estimate, not certified.")
+    estimates = certified.main.estimates
+    coverage, risk = f"{estimates['coverage'].value:.1%}", f"{estimates['risk'].value:.1%}"
+    said = f"It is certified (delta 0.1): deployed, it has coverage {coverage} and risk {risk} on these rows."
+    assert lead(certified).endswith(said)
 
 
 def test_windows_and_final_thresholds_are_drawn_where_they_are() -> None:

@@ -15,23 +15,27 @@ BISECTIONS = 7
 
 
 def cheapest(scores: ScoresFile, stages: Stages, settings: FitSettings, value: float) -> Policy:
-    """The policy of the least budget whose value, on held-out choosing rows, reaches `value`.
+    """The policy of the least budget whose value reaches `value` on held-out rows by a standard error.
 
-    Larger budgets are taken to reach more. FitError where even the full cascade falls short.
+    The margin is for having taken the best of many tries on the same rows. Larger budgets are taken to reach
+    more. FitError where even the full cascade falls short.
     """
     if settings.kind != "window" or len(stages) == 1:
         raise FitError("a value can be asked of a window over two stages or more")
+    if settings.certify is not None:
+        raise FitError("a value to reach and a risk to certify do not go together: certify a budget instead")
     costs = Bench(scores, stages, settings).costs
     full = sum(costs) / costs[0]
-    reached = _held_out_value(scores, stages, settings, full)
-    if not _reaches(reached, value, settings):
-        raise FitError(f"{settings.objective}: even the full cascade reaches {reached:.4g}, not {value:g}")
+    at_most = _reached(scores, stages, settings, full)
+    if not _reaches(at_most, value, settings):
+        text = f"{settings.objective}: even the full cascade reaches {at_most[0]:.4g} +- {at_most[1]:.2g} on"
+        raise FitError(f"{text} held-out rows, not {value:g}")
     short, enough = 1.0, full
-    if _reaches(_held_out_value(scores, stages, settings, short), value, settings):
+    if _reaches(_reached(scores, stages, settings, short), value, settings):
         enough = short
     for _ in range(BISECTIONS if enough > short else 0):
         middle = (short + enough) / 2
-        if _reaches(_held_out_value(scores, stages, settings, middle), value, settings):
+        if _reaches(_reached(scores, stages, settings, middle), value, settings):
             enough = middle
         else:
             short = middle
@@ -43,12 +47,17 @@ def _with_multiple(settings: FitSettings, multiple: float) -> FitSettings:
     return replace(settings, budget=f"{math.ceil(multiple * 1e4) / 1e4:.4f}x")
 
 
-def _held_out_value(scores: ScoresFile, stages: Stages, settings: FitSettings, multiple: float) -> float:
+def _reached(
+    scores: ScoresFile, stages: Stages, settings: FitSettings, multiple: float
+) -> tuple[float, float]:
+    """The value on held-out rows, and its standard error."""
     bench = Bench(scores, stages, _with_multiple(settings, multiple))
     options = [PAPER] if settings.method == "paper" else options_for(bench.objective)
-    return bench.compared(options).value
+    choice = bench.compared(options)
+    return choice.value, choice.value_error
 
 
-def _reaches(reached: float, value: float, settings: FitSettings) -> bool:
+def _reaches(reached: tuple[float, float], value: float, settings: FitSettings) -> bool:
+    held, error = reached
     is_lower_better = settings.parsed_objective.is_lower_better
-    return reached <= value if is_lower_better else reached >= value
+    return held + error <= value if is_lower_better else held - error >= value
