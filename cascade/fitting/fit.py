@@ -234,7 +234,9 @@ def divided(scores: ScoresFile, objective: Objective, settings: FitSettings) -> 
     groups = np.arange(scores.num_rows) if scores.groups is None else scores.groups
     chooses = _drawn(groups, settings.share, rng)
     if min(chooses.sum(), (~chooses).sum()) < MIN_ROWS // 2:
-        raise FitError(f"the rows' {len(np.unique(groups))} groups cannot be divided into two parts of rows")
+        text = f"the rows' {len(np.unique(groups))} groups cannot be divided into two parts of rows: "
+        parts = f"{chooses.sum()} would choose and {(~chooses).sum()} set the thresholds"
+        raise FitError(f"{text}{parts}, and each takes {MIN_ROWS // 2}")
     if objective.uses_ood:
         chooses = np.r_[chooses, _drawn(np.arange(scores.num_ood), settings.share, rng)]
     return np.flatnonzero(chooses), np.flatnonzero(~chooses)

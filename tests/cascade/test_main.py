@@ -382,7 +382,7 @@ def test_policies_of_a_cascade_are_evaluated_by_name(
                 *("fit", "{scores}", "--objective", "coverage@risk=0.03", "--kind", "first"),
                 *("--certify", "0.00001", "--out", "{out}"),
             ],
-            "nothing can be certified for coverage@risk=0.03 at delta 1e-05: the 500 rows that set",
+            "nothing can be certified for coverage@risk=0.03 at delta 1e-05: the 800 rows that set",
         ),
     ],
 )

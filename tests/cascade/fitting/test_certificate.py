@@ -52,8 +52,8 @@ def test_the_sequence_stops_before_its_first_failure() -> None:
 
 
 def test_the_sequence_starts_where_it_would_likely_pass() -> None:
-    """No error was seen among m rows, so the risk is taken as 1/3 of an error in m + 2/3. With 7 rows one error
-    passes, P(X <= 1) = 0.0625, and one or none has a chance of 0.97; with 6 none may be wrong, at 0.74."""
+    """No error was seen among m rows, so the risk is taken as 1/3 of an error in m + 2/3. With 7 rows one
+    error passes, P(X <= 1) = 0.0625, and one or none has a chance of 0.97; with 6 none may be, at 0.74."""
     assert binom.cdf(1, 7, 0.5) <= 0.1 < min(binom.cdf(2, 7, 0.5), binom.cdf(1, 6, 0.5))
     assert binom.cdf(0, 6, (1 / 3) / (6 + 2 / 3)) < 0.9 < binom.cdf(1, 7, (1 / 3) / (7 + 2 / 3))
     assert certified(errors_at(1)) == -math.inf
@@ -104,8 +104,8 @@ def test_too_few_rows_are_refused() -> None:
     Certificate(0.1, 0.05).check_rows(45)
     with pytest.raises(FitError, match=r"44 rows are too few to certify a risk of 0.05 at delta 0.1; at l"):
         Certificate(0.1, 0.05).check_rows(44)
-    with pytest.raises(FitError, match=r"20 rows are too few to certify .* at least 45 must be left"):
-        fit(outputs(40), STAGES, FitSettings(kind="first", certify=0.1))
+    with pytest.raises(FitError, match=r"40 rows are too few to certify .* at least 45 must be left"):
+        fit(outputs(80), STAGES, FitSettings(kind="first", certify=0.1, choosing_share=0.5))
 
 
 @pytest.mark.parametrize("delta", [0.0, 1.0, -0.1, math.nan])
@@ -125,7 +125,7 @@ def test_copies_of_a_row_certify_nothing() -> None:
     scores = outputs(4000, members=2, groups=True)
     certified = fit(scores, STAGES[:2], FitSettings(kind="full", certify=0.1))
     estimated = fit(scores, STAGES[:2], FitSettings(kind="full"))
-    assert (certified.evidence["rows"], estimated.evidence["rows"]) == (500, 2000)
+    assert (certified.evidence["rows"], estimated.evidence["rows"]) == (800, 2000)
     assert (certified.evidence["certified"], certified.evidence["delta"]) == (True, 0.1)
     assert (estimated.evidence["certified"], "delta" in estimated.evidence) == (False, False)
     assert certified.accept_above[1] > estimated.accept_above[1]
