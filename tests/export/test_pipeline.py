@@ -63,8 +63,8 @@ def test_its_policies_judge_the_scores_beside_it(published: Path) -> None:
     figures = {name: evaluate(policy, cascade.stages, scores) for name, policy in cascade.policies.items()}
     assert list(figures) == ["first", "threshold", "window", "agreement", "full"]
     assert (figures["first"]["cost"], figures["full"]["cost"]) == (1, 2)
-    for name in ("threshold", "window"):
-        assert 1.1 < figures[name]["cost"] < 1.5
+    assert 1.1 < figures["threshold"]["cost"] < 1.5
+    assert 1.0 <= figures["window"]["cost"] < 1.5  # of so weak a second member it may make no use
     for name, policy in cascade.policies.items():
         assert (policy.kind, policy.objective) == (name, "risk@coverage=0.8")
         assert policy.members == dict(zip(scores.names, scores.sha256, strict=True))
