@@ -4,14 +4,11 @@ from collections.abc import Sequence
 
 from cascade.fitting.budget import Budget
 
-_PARTS = {"macs": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
-
 
 def in_unit_of(budget: Budget, cost: float, stage_costs: Sequence[float]) -> float:
     """A cost per row, counted as the budget counts: both costs are in MACs or in seconds, as the budget has
     it, and those of the stages are of all members."""
-    one = {"x": stage_costs[0], "full": sum(stage_costs)} | _PARTS
-    return cost / one[budget.unit]
+    return cost / budget.one(stage_costs)
 
 
 def spent_text(budget: Budget, cost: float, stage_costs: Sequence[float]) -> str:

@@ -8,7 +8,7 @@ from cascade.objectives.objective import Objective
 from cascade.objectives.selective import CoverageAtRisk, RiskAtCoverage
 
 
-class Verdict(Enum):
+class TargetCheck(Enum):
     """On a target: kept or missed, by more than the rows' error or not."""
 
     MET = "met"
@@ -25,16 +25,16 @@ def deployed_figure(objective: Objective) -> str | None:
     return "coverage" if isinstance(objective, RiskAtCoverage | FprAtTpr) else None
 
 
-def verdict(objective: Objective, value: float, low: float, high: float) -> Verdict:
+def verdict(objective: Objective, value: float, low: float, high: float) -> TargetCheck:
     """Of the deployed figure and its interval. Where nothing is accepted, the risk is no number, and nothing
     is wrong."""
     figure = deployed_figure(objective)
     if figure is None:
-        return Verdict.NONE
+        return TargetCheck.NONE
     sign = 1.0 if figure == "risk" else -1.0
     excess, ends = sign * (value - objective.target), [sign * (end - objective.target) for end in (low, high)]
     if math.isnan(excess):
-        return Verdict.MET
+        return TargetCheck.MET
     if excess <= 0:
-        return Verdict.MET if max(ends) <= 0 else Verdict.NEARLY_MET
-    return Verdict.MISSED if min(ends) > 0 else Verdict.NEARLY_MISSED
+        return TargetCheck.MET if max(ends) <= 0 else TargetCheck.NEARLY_MET
+    return TargetCheck.MISSED if min(ends) > 0 else TargetCheck.NEARLY_MISSED

@@ -36,10 +36,13 @@ class Budget:
             raise FitError(f"budget {self} needs the array seconds (per row and member), which is not there")
         return stage_costs(scores.seconds if self.is_seconds else scores.macs, scores, stages)
 
+    def one(self, costs: Sequence[float]) -> float:
+        """What one of the budget's unit is, in the unit of `costs`."""
+        return ({"x": costs[0], "full": sum(costs), "macs": 1.0} | _SECONDS)[self.unit]
+
     def limit(self, costs: Sequence[float]) -> float:
         """The budget in the unit of `costs`, per row. FitError where stage 1 alone costs more."""
-        one = {"x": costs[0], "full": sum(costs), "macs": 1.0} | _SECONDS
-        limit = self.value * one[self.unit]
+        limit = self.value * self.one(costs)
         if limit < costs[0]:
             unit = "seconds" if self.is_seconds else "MACs"
             raise FitError(

@@ -15,7 +15,7 @@ from cascade.objectives.selective import SelectiveObjective
 from cascade.report.judged import Judged
 from cascade.report.resampling import Resamples, Rows, Statistic, interval
 from cascade.scores import Array
-from cascade.verdict import Verdict, deployed_figure, verdict
+from cascade.verdict import TargetCheck, deployed_figure, verdict
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Figures:
     judged: Judged
     estimates: Mapping[str, Estimate]
     values: Array
-    verdict: Verdict
+    verdict: TargetCheck
 
     @property
     def name(self) -> str:
@@ -117,10 +117,10 @@ def _ood_accepted(judged: Judged) -> Estimate:
     return Estimate(float(accepted.mean()), *share_interval(accepted))
 
 
-def verdict_on(objective: Objective, estimates: Mapping[str, Estimate]) -> Verdict:
+def verdict_on(objective: Objective, estimates: Mapping[str, Estimate]) -> TargetCheck:
     """On the deployed threshold, not on the curve."""
     name = deployed_figure(objective)
     if name is None:
-        return Verdict.NONE
+        return TargetCheck.NONE
     estimate = estimates[f"{name}_with_ood" if "risk_with_ood" in estimates else name]
     return verdict(objective, estimate.value, estimate.low, estimate.high)

@@ -7,7 +7,7 @@ from cascade.report.policies import PAPER
 from cascade.report.resampling import interval
 from cascade.report.results import Results
 from cascade.report.wording import is_share, multiple, percent, points, value_name, value_text
-from cascade.verdict import Verdict
+from cascade.verdict import TargetCheck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ def lead(results: Results) -> str:
         if rival is not None and rival is not main
     ]
     text = f"{text} {', '.join(told)}." if told else text
-    return f"{text} {_promised(main)}" if main.verdict is not Verdict.NONE else text
+    return f"{text} {_promised(main)}" if main.verdict is not TargetCheck.NONE else text
 
 
 def _promised(main: Figures) -> str:

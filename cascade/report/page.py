@@ -12,7 +12,7 @@ from cascade.report.policies import PAPER, Named
 from cascade.report.results import Results
 from cascade.report.tables import candidates_table, figures_table, members_table
 from cascade.report.wording import count, value_name
-from cascade.verdict import Verdict
+from cascade.verdict import TargetCheck
 
 
 def page(results: Results, pictures: Sequence[Picture]) -> str:
@@ -83,13 +83,13 @@ def _figures_sentence(results: Results) -> str:
 def _notes(results: Results) -> str:
     items = [("figure", text) for text in [against_paper(results)] if text]
     main = results.main
-    if main.verdict is Verdict.MET:
+    if main.verdict is TargetCheck.MET:
         items.append(("passed", f"‘{main.name}’ keeps its target on these rows."))
-    elif main.verdict is Verdict.NEARLY_MET:
+    elif main.verdict is TargetCheck.NEARLY_MET:
         items.append(("figure", f"‘{main.name}’ keeps its target here, by no more than the rows' error."))
-    elif main.verdict is Verdict.NEARLY_MISSED:
+    elif main.verdict is TargetCheck.NEARLY_MISSED:
         items.append(("warning", f"‘{main.name}’ misses its target here by no more than the rows' error."))
-    elif main.verdict is Verdict.MISSED:
+    elif main.verdict is TargetCheck.MISSED:
         items.append(("warning", f"‘{main.name}’ misses its target on these rows."))
     items += [("warning", text) for text in caveats(results)]
     rows = (f'<li class="{level}">{escape(text)}</li>' for level, text in items)

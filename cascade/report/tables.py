@@ -20,15 +20,15 @@ from cascade.report.wording import (
     value_name,
     value_text,
 )
-from cascade.verdict import Verdict
+from cascade.verdict import TargetCheck
 
 Column = tuple[str, Callable[[Figures], str]]
 MARKS = {
-    Verdict.MET: "✓ ",
-    Verdict.NEARLY_MET: "≈ ",
-    Verdict.NEARLY_MISSED: "≈ ",
-    Verdict.MISSED: "✗ ",
-    Verdict.NONE: "",
+    TargetCheck.MET: "✓ ",
+    TargetCheck.NEARLY_MET: "≈ ",
+    TargetCheck.NEARLY_MISSED: "≈ ",
+    TargetCheck.MISSED: "✗ ",
+    TargetCheck.NONE: "",
 }
 
 
@@ -62,7 +62,7 @@ def columns_for(results: Results) -> list[Column]:
     columns.append(("exits per stage, %", lambda figures: exits(figures.judged.exits())))
     if not is_decision:
         columns.append(("AURC", lambda figures: _aurc(figures.estimates["aurc"])))
-    if any(figures.verdict is not Verdict.NONE for figures in results.figures):
+    if any(figures.verdict is not TargetCheck.NONE for figures in results.figures):
         columns.append(("target", lambda figures: _target(figures.verdict)))
     return columns
 
@@ -89,7 +89,7 @@ def _aurc(estimate: Estimate) -> str:
     return f"{estimate.value:.4f}" + _span(f"{estimate.low:.4f} to {estimate.high:.4f}")
 
 
-def _target(verdict: Verdict) -> str:
+def _target(verdict: TargetCheck) -> str:
     word, _, rest = verdict.value.partition(", ")
     return MARKS[verdict] + word + _span(rest)
 

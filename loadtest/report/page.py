@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
+from cascade.report.page_style import CSS
 from loadtest.quality import Share
 from loadtest.report.circumstances import Circumstances, described
 from loadtest.report.headline import cards, judged_and_full, lead
 from loadtest.report.notes import Note
-from loadtest.report.page_style import CSS
 from loadtest.report.pictures import Picture, draw_pictures, write_pictures
 from loadtest.report.plot_style import policy_colours
 from loadtest.report.wording import NONE, capacity, count, exits, milliseconds, multiple, percent, tail

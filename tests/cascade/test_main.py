@@ -9,59 +9,10 @@ import numpy as np
 import pytest
 
 from cascade.__main__ import main
-from cascade.cascade_file import read_cascade
 from cascade.policy_file import read_policy_file
 from cascade.scores_file import write_scores
+from tests.cascade.command_line import error_of, run
 from tests.cascade.made_up import outputs
-from tests.repositories import Repository, make_repository
-
-
-@pytest.fixture
-def scores(tmp_path: Path) -> Path:
-    file = tmp_path / "scores.npz"
-    given = outputs(1000, num_ood=400)
-    write_scores(file, replace(given, ood_families=("near", "far") * 200))
-    return file
-
-
-@pytest.fixture
-def unlabelled(tmp_path: Path) -> Path:
-    """Members' outputs on rows on which they are much surer, and no labels."""
-    file = tmp_path / "shifted.npz"
-    given = outputs(1000, seed=3)
-    np.savez(file, logits=given.outputs * 3, names=np.array(given.names), macs=np.array(given.macs))
-    return file
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What a command printed; it must have worked."""
-    assert main([str(argument) for argument in arguments]) == 0
-    return capsys.readouterr().out
-
-
-def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line of a command that refused its input."""
-    assert main([str(argument) for argument in arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    made = make_repository(tmp_path)
-    given = made.scores
-    np.savez(
-        tmp_path / "fresh.npz",
-        logits=given.outputs,
-        labels=given.labels,
-        names=np.array(given.names),
-        macs=np.array(given.macs),
-        sha256=np.array(given.sha256),
-    )
-    return made
 
 
 def test_fit_then_evaluate(scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -303,53 +254,10 @@ def test_refit_of_a_policy(
     assert "--as goes with a cascade's file" in error_of(capsys, *asked[:-2], "--as", "x")
 
 
-def test_refit_within_a_cascade(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
-    fresh = repository.path / "fresh.npz"
-    asked = ("refit", repository.file, "--name", "threshold", "--scores", fresh)
-    run(capsys, *asked, "--as", "shifted")
-    cascade = read_cascade(repository.file)
-    assert (cascade.version, cascade.default_policy) == (2, "window")
-    assert cascade.policies["shifted"].evidence["refitted"]["cost"] == pytest.approx(2, abs=0.1)
-    assert "policy 'shifted' is there" in error_of(capsys, *asked, "--as", "shifted")
-    refused = error_of(capsys, "refit", repository.file, "--name", "full", "--scores", fresh, "--as", "x")
-    assert "fresh.npz: a policy of kind 'full' without placements cannot be refitted" in refused
-
-
 def test_stages_name_columns(scores: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     assert main(["fit", str(scores), "--stages", "2;0,1", "--budget", "2x", "--out", str(policy)]) == 0
     assert json.loads(policy.read_text())["stages"] == [["c"], ["a", "b"]]
-
-
-def test_fit_into_a_cascade_makes_its_next_version(repository: Repository) -> None:
-    fresh = str(repository.path / "fresh.npz")
-    arguments = [
-        "fit",
-        fresh,
-        "--method",
-        "paper",
-        "--budget",
-        "4x",
-        "--into",
-        str(repository.file),
-        "--name",
-        "rich",
-    ]
-    assert main(arguments) == 0
-    cascade = read_cascade(repository.file)
-    assert (cascade.version, cascade.default_policy, "rich" in cascade.policies) == (2, "window", True)
-    assert main(arguments) == 2
-    assert main([*arguments, "--default", "--overwrite"]) == 0
-    assert read_cascade(repository.file).default_policy == "rich"
-
-
-def test_policies_of_a_cascade_are_evaluated_by_name(
-    repository: Repository, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fresh = str(repository.path / "fresh.npz")
-    for name, cost in (("first", 1.0), ("full", 6.0)):
-        assert main(["evaluate", fresh, "--policy", str(repository.file), "--name", name, "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["cost"] == cost
 
 
 @pytest.mark.parametrize(
@@ -409,33 +317,3 @@ def test_nothing_is_replaced_unasked(
     assert "--overwrite replaces it" in capsys.readouterr().err
     assert out.read_text() == "mine"
     assert main(["fit", str(scores), "--out", str(out), "--overwrite"]) == 0
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"sha256": np.array(["0", "1", "2"])}, "the scores are not those of 'digits''s 'digits-0'"),
-        ({"macs": np.array([1.0, 1.0, 1.0])}, "'digits-0' costs 640 MACs, in the scores 1"),
-        ({"names": np.array(["a", "b", "c"])}, "no outputs of member 'digits-0'"),
-    ],
-)
-def test_a_cascade_takes_no_policy_fitted_on_other_members(
-    change: dict[str, np.ndarray], message: str, repository: Repository, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fresh = repository.path / "fresh.npz"
-    with np.load(fresh) as archive:
-        arrays = dict(archive)
-    np.savez(fresh, **(arrays | change))
-    before = repository.file.read_bytes()
-    assert main(["fit", str(fresh), "--into", str(repository.file), "--name", "x"]) == 2
-    assert message in capsys.readouterr().err
-    assert repository.file.read_bytes() == before
-
-
-def test_foreign_members_are_refused(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
-    fresh = repository.path / "fresh.npz"
-    with np.load(fresh) as archive:
-        arrays = dict(archive)
-    np.savez(fresh, **{**arrays, "sha256": np.array(["0", "1", "2"])})
-    assert main(["evaluate", str(fresh), "--policy", str(repository.file)]) == 2
-    assert "fitted on another 'digits-0'" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from cascade.report.plot_reliability import reliability
 from cascade.report.policies import Named, beside_given
 from cascade.report.resampling import resamples
 from cascade.report.results import Question, Results, results_of
-from cascade.verdict import Verdict
+from cascade.verdict import TargetCheck
 from tests.cascade.made_up import STAGES
 from tests.cascade.report.rows import rows
 
@@ -104,18 +104,18 @@ def test_a_gain_is_positive_where_less_is_better_and_there_is_less() -> None:
 @pytest.mark.parametrize(
     ("text", "name", "estimate", "verdict"),
     [
-        ("coverage@risk=0.1", "risk", (0.07, 0.05, 0.1), Verdict.MET),
-        ("coverage@risk=0.1", "risk", (0.1, 0.08, 0.12), Verdict.NEARLY_MET),
-        ("coverage@risk=0.1", "risk", (0.11, 0.09, 0.13), Verdict.NEARLY_MISSED),
-        ("coverage@risk=0.1", "risk", (0.13, 0.11, 0.15), Verdict.MISSED),
-        ("coverage@risk=0.1", "risk", (np.nan, np.nan, np.nan), Verdict.MET),
-        ("risk@coverage=0.8", "coverage", (0.81, 0.7, 0.9), Verdict.NEARLY_MET),
-        ("risk@coverage=0.8", "coverage", (0.79, 0.7, 0.9), Verdict.NEARLY_MISSED),
-        ("fpr@tpr=0.8", "coverage", (0.6, 0.5, 0.7), Verdict.MISSED),
-        ("accuracy", "accuracy", (0.6, 0.5, 0.7), Verdict.NONE),
+        ("coverage@risk=0.1", "risk", (0.07, 0.05, 0.1), TargetCheck.MET),
+        ("coverage@risk=0.1", "risk", (0.1, 0.08, 0.12), TargetCheck.NEARLY_MET),
+        ("coverage@risk=0.1", "risk", (0.11, 0.09, 0.13), TargetCheck.NEARLY_MISSED),
+        ("coverage@risk=0.1", "risk", (0.13, 0.11, 0.15), TargetCheck.MISSED),
+        ("coverage@risk=0.1", "risk", (np.nan, np.nan, np.nan), TargetCheck.MET),
+        ("risk@coverage=0.8", "coverage", (0.81, 0.7, 0.9), TargetCheck.NEARLY_MET),
+        ("risk@coverage=0.8", "coverage", (0.79, 0.7, 0.9), TargetCheck.NEARLY_MISSED),
+        ("fpr@tpr=0.8", "coverage", (0.6, 0.5, 0.7), TargetCheck.MISSED),
+        ("accuracy", "accuracy", (0.6, 0.5, 0.7), TargetCheck.NONE),
     ],
 )
-def test_targets(text: str, name: str, estimate: tuple[float, float, float], verdict: Verdict) -> None:
+def test_targets(text: str, name: str, estimate: tuple[float, float, float], verdict: TargetCheck) -> None:
     assert verdict_on(parse_objective(text), {name: Estimate(*estimate)}) is verdict
 
 
