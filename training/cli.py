@@ -8,21 +8,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from training.checks import one_of
 from training.config import (
     AUGMENTATIONS,
-    DATASETS,
     OPTIMIZERS,
-    DatasetConfig,
     OptimizerConfig,
     RunConfig,
     ScheduleConfig,
     SelectionConfig,
     TrainingConfig,
-    one_of,
 )
+from training.data.config import DATASETS, DatasetConfig
 from training.errors import ConfigError, TrainingError
 from training.schedule import SCHEDULES
-from training.selection import SELECTIONS
+from training.selection.rules import SELECTIONS
 from training.workers import warm_up
 
 BAD_INPUT = 2

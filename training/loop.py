@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.augmentation import augment
 from training.config import OptimizerConfig, TrainingConfig
+from training.data.augmentation import augment
+from training.data.splits import Split
 from training.errors import DivergedError
 from training.plan import BatchPlan, Visit
 from training.records import EpochRecord, Tally
 from training.schedule import learning_rate
-from training.selection import SELECTIONS
-from training.splits import Split
+from training.selection.rules import SELECTIONS
 
 EVALUATION_ROWS = 512
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from training.config import TrainingConfig
+from training.data.splits import Split
 from training.loop import Outcome, rows_of, train
 from training.models import (
     FORMAT_VERSION,
@@ -20,7 +21,6 @@ from training.models import (
 )
 from training.progress import Progress
 from training.records import write_records
-from training.splits import Split
 
 
 @dataclass(frozen=True, kw_only=True)

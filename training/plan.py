@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.selection import BatchNumbers, Selection, empty_table, overlap, record
-from training.splits import RowNumbers
+from training.data.splits import RowNumbers
+from training.selection.rules import BatchNumbers, Selection, empty_table, overlap, record
 
 
 @dataclass(frozen=True, kw_only=True)

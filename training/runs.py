@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import RunConfig, TrainingConfig
-from training.datasets import Dataset, load_dataset
+from training.data.datasets import Dataset, load_dataset
+from training.data.splits import write_split
 from training.errors import ConfigError
 from training.members import MemberTask, make_member
 from training.models import ModelSpec, build_model, check_model_name
-from training.splits import write_split
 from training.staging import staged
 from training.workers import run_all
 

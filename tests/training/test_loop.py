@@ -8,7 +8,7 @@ from training import loop
 from training.config import OptimizerConfig, ScheduleConfig, SelectionConfig, TrainingConfig
 from training.errors import DivergedError
 from training.loop import Rows, evaluate, make_optimizer, train
-from training.selection import empty_table, hardest_batches, record
+from training.selection.rules import empty_table, hardest_batches, record
 
 
 class Linear(torch.nn.Module):

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from training.config import TrainingConfig
+from training.data.splits import Split
 from training.loop import Outcome, snapshot
 from training.members import MemberTask, write_member
 from training.models import ModelSpec, build_model, load_member
 from training.plan import Visit
 from training.records import Tally
-from training.splits import Split
 
 SPEC = ModelSpec(name="resnet8", height=8, width=8, channels=1, num_classes=10, mean=(0.3,), std=(0.4,))
 EMPTY = Split(

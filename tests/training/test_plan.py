@@ -1,7 +1,7 @@
 import numpy as np
 
 from training.plan import BatchPlan
-from training.selection import SELECTIONS
+from training.selection.rules import SELECTIONS
 
 
 def make_plan(selection, *, num_rows=11, batch_size=2, delta=0.5, seed=0):

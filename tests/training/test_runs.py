@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from training import runs
 from training.cli import main, parse
-from training.config import DatasetConfig
-from training.datasets import load_dataset
+from training.data.config import DatasetConfig
+from training.data.datasets import load_dataset
 from training.errors import DivergedError
 from training.loop import evaluate, rows_of
 from training.models import load_member

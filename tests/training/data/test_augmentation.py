@@ -1,6 +1,6 @@
 import torch
 
-from training.augmentation import PADDING, augment
+from training.data.augmentation import PADDING, augment
 
 
 def pixel_at_the_centre(num_rows):

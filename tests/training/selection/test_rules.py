@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.selection import (
+from training.selection.rules import (
     SELECTIONS,
     empty_table,
     every_batch,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from training import photographs as module
-from training.photographs import cut_patches
+from training.data import photographs as module
+from training.data.photographs import cut_patches
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (32, 24, 3)])

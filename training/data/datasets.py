@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cifar10 import load_cifar10
-from training.config import DatasetConfig
-from training.corruption import Images, corrupt
-from training.digits import load_digits
-from training.folder import load_folder
-from training.photographs import cut_patches
-from training.sources import Sources
-from training.splits import Split
+from training.data.cifar import load_cifar10
+from training.data.config import DatasetConfig
+from training.data.corruption import Images, corrupt
+from training.data.digits import load_digits
+from training.data.folder import load_folder
+from training.data.photographs import cut_patches
+from training.data.sources import Sources
+from training.data.splits import Split
 
 NUM_PATCHES = 2000
 

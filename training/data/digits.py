@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.datasets import load_digits as load_bundled_digits
 
-from training.config import DatasetConfig
-from training.sources import Sources
-from training.splits import FRACTIONS, divide
+from training.data.config import DatasetConfig
+from training.data.sources import Sources
+from training.data.splits import FRACTIONS, divide
 
 
 def load_digits(config: DatasetConfig) -> Sources:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from training.config import DatasetConfig
-from training.corruption import Images
+from training.data.config import DatasetConfig
+from training.data.corruption import Images
+from training.data.sources import Sources
+from training.data.splits import FRACTIONS, divide
 from training.errors import DatasetError
-from training.sources import Sources
-from training.splits import FRACTIONS, divide
 
 
 def load_folder(config: DatasetConfig) -> Sources:

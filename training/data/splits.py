@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.corruption import Images
+from training.data.corruption import Images
 from training.errors import DatasetError
 
 RowNumbers = NDArray[np.int64]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from training.data.splits import FRACTIONS, Split, divide, write_split
 from training.errors import DatasetError
-from training.splits import FRACTIONS, Split, divide, write_split
 
 LABELS = np.repeat([0, 1, 2], [100, 40, 60])
 CLASSES = ("a", "b", "c")

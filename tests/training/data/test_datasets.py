@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.config import DatasetConfig
-from training.datasets import load_dataset
+from training.data.config import DatasetConfig
+from training.data.datasets import load_dataset
 from training.errors import DatasetError
 
 SPLITS = ("train", "validation", "calibration", "test")
@@ -133,7 +133,7 @@ def test_cifar10_keeps_the_official_test_set(monkeypatch, tmp_path):
             self.targets = [0, 1] * (size // 2)
             self.data = np.full((size, 32, 32, 3), 10 if train else 20, dtype=np.uint8)
 
-    monkeypatch.setattr("training.cifar10.CIFAR10", Official)
+    monkeypatch.setattr("training.data.cifar.CIFAR10", Official)
     dataset = load_dataset(DatasetConfig(name="cifar10", difficulty=0, copies=1, data_root=tmp_path))
     assert [len(dataset.splits[name]) for name in SPLITS] == [32, 4, 4, 6]
     assert sorted(dataset.test.groups) == list(range(40, 46))

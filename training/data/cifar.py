@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 from torchvision.datasets import CIFAR10
 
-from training.config import DatasetConfig
+from training.data.config import DatasetConfig
+from training.data.sources import Sources
+from training.data.splits import divide
 from training.errors import DatasetError
-from training.sources import Sources
-from training.splits import divide
 
 FRACTIONS_OF_TRAIN = {"train": 0.8, "validation": 0.1, "calibration": 0.1}
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from training.corruption import Images
+from training.data.corruption import Images
 
 # A patch as large as this many times its final shorter side still shows structure once made small.
 LARGEST_ZOOM = 12

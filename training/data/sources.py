@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.corruption import Images
-from training.splits import RowNumbers
+from training.data.corruption import Images
+from training.data.splits import RowNumbers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.corruption import CHUNK_ROWS, add_noise, blur, corrupt, draw_severities, occlude
+from training.data.corruption import CHUNK_ROWS, add_noise, blur, corrupt, draw_severities, occlude
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Selections side by side at equal budgets: `python -m training compare`."""

@@ -1,0 +1,1 @@
+"""What members are trained and judged on: sources, corruption, splits, augmentation."""
