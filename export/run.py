@@ -52,7 +52,7 @@ class Run:
 def read_run(folder: Path) -> Run:
     """RunError or FormatError names the file and what is wrong with it."""
     if not folder.is_dir():
-        raise RunError(f"{folder}: no such run")
+        raise RunError(_missing(folder))
     fields = _versioned(folder / "run.json")
     classes = strings(fields.take("classes", list), f"{fields.where}: classes")
     spec = _read_input(fields)
@@ -65,6 +65,12 @@ def read_run(folder: Path) -> Run:
         members=_read_members(folder, fields, spec, len(classes)),
         calibration=_read_rows(folder / "splits" / "calibration.npz", spec, len(classes)),
     )
+
+
+def _missing(folder: Path) -> str:
+    if folder.with_name(f"{folder.name}.partial").is_dir():
+        return f"{folder}: its training is unfinished: python -m training --resume --out {folder}"
+    return f"{folder}: no such run"
 
 
 def _versioned(path: Path) -> Fields:

@@ -1,45 +1,46 @@
-"""The command line: arguments to a RunConfig, errors to one line."""
+"""The command line: arguments to a configuration, errors to one line."""
 
-import argparse
-import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from training.checks import one_of
-from training.config import (
-    AUGMENTATIONS,
-    OPTIMIZERS,
-    OptimizerConfig,
-    RunConfig,
-    ScheduleConfig,
-    SelectionConfig,
-    TrainingConfig,
-)
-from training.data.config import DATASETS, DatasetConfig
+from training.assemble import assemble
+from training.config import OutputConfig, RunConfig
 from training.errors import ConfigError, TrainingError
-from training.schedule import SCHEDULES
-from training.selection.rules import SELECTIONS
-from training.workers import warm_up
+from training.options import (
+    Parser,
+    add_dataset_options,
+    add_training_options,
+    augmentation_help,
+    floats,
+    names,
+    nested,
+    recipe_help,
+    selection_help,
+)
+from training.settings import Settings
+from training.workers import num_cores, prepare
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-
-
-class Parser(argparse.ArgumentParser):
-    """Raises instead of printing its usage and leaving."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
+WHERE = ("out", "overwrite", "resume", "member", "jobs", "checkpoint_s")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments[:1] == ["compare"]:
+        from training.compare.cli import compare
+
+        return guarded(lambda: compare(arguments[1:]))
+    return guarded(lambda: train(arguments))
+
+
+def guarded(work: Callable[[], str]) -> int:
+    """Prints what work has to say, if anything; an error is one line and a status."""
     try:
-        config = parse(arguments)
-        print(_train(config, shlex.join(["python", "-m", "training", *arguments])))
+        if told := work():
+            print(told)
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
@@ -50,183 +51,96 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("error: interrupted, nothing was written", file=sys.stderr)
+        print("error: interrupted; what has been begun can be gone on with by --resume", file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
-def parse(arguments: Sequence[str]) -> RunConfig:
-    """Raises ConfigError. Settled without torch, whose import takes seconds."""
-    options = _make_parser().parse_args(arguments)
-    models = tuple(name.strip() for name in options.models.split(","))
-    return RunConfig(
-        out=options.out,
-        models=models,
-        dataset=_dataset_config(options),
-        training=_training_config(options),
-        jobs=min(len(models), _num_cores()) if options.jobs is None else options.jobs,
-        overwrite=options.overwrite,
-    )
-
-
-def _train(config: RunConfig, command: str) -> str:
-    # Both must precede the import of torch: idle threads are to sleep rather than spin, and the server that
-    # workers come from imports it at the same time as this process.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if config.jobs > 1:
-        warm_up()
+def train(arguments: Sequence[str]) -> str:
+    given, output = parse(arguments)
+    config = None if given is None else assemble(given)
+    prepare(output.jobs)
+    from training.resume import recorded
     from training.runs import make_run
+    from training.team import teamed
 
-    summary = make_run(config, command)
-    accuracies = ", ".join(f"{accuracy:.1%}" for accuracy in summary.validation_accuracies)
-    return f"{summary.folder}: {len(config.models)} members, validation accuracy {accuracies}"
-
-
-def _dataset_config(options: argparse.Namespace) -> DatasetConfig:
-    one_of("dataset", options.dataset, DATASETS)
-    defaults = DATASETS[options.dataset]
-    return DatasetConfig(
-        name=options.dataset,
-        difficulty=defaults.difficulty if options.difficulty is None else options.difficulty,
-        copies=defaults.copies if options.copies is None else options.copies,
-        split_seed=options.split_seed,
-        data_root=options.data_root,
-        download=options.download,
-        image_size=options.image_size,
-        max_train_rows=options.max_train_rows,
-    )
+    command = shlex.join(["python", "-m", "training", *arguments])
+    with teamed() as team:
+        summary = make_run(config or recorded(output), output, command, team)
+        if not team.is_first:
+            return ""
+    trained = [f"{accuracy:.1%}" for accuracy in summary.validation_accuracies if accuracy is not None]
+    total = len(summary.validation_accuracies)
+    if summary.is_whole:
+        return f"{summary.folder}: {total} members, validation accuracy {', '.join(trained)}"
+    return f"{summary.folder}: {len(trained)} of {total} members trained"
 
 
-def _training_config(options: argparse.Namespace) -> TrainingConfig:
-    delta = options.delta
-    if delta is None:
-        delta = 1.0 if options.selection == "none" else 0.5
-    return TrainingConfig(
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        augmentation=_augmentation(options),
-        optimizer=OptimizerConfig(
-            name=options.optimizer,
-            lr=options.lr,
-            weight_decay=options.weight_decay,
-            momentum=_momentum(options),
-        ),
-        schedule=ScheduleConfig(name=options.schedule, warmup_updates=options.warmup_updates),
-        selection=SelectionConfig(name=options.selection, delta=delta),
-    )
+def parse(arguments: Sequence[str]) -> tuple[Settings | None, OutputConfig]:
+    """Settings, None where a run is to be gone on with by those it began with; and where it goes.
+
+    Raises ConfigError. Settled without torch, whose import takes seconds.
+    """
+    given = nested(_make_parser(arguments).parse_args(list(arguments)))
+    where = {name: given.pop(name) for name in WHERE if name in given}
+    jobs = where.pop("jobs", None)
+    output = OutputConfig(**where, jobs=num_cores() if jobs is None else jobs)
+    if given and "name" not in given.get("dataset", {}):
+        raise ConfigError("--resume takes no settings, or all that the run began with: --dataset is missing")
+    return (given or None), output
 
 
-def _augmentation(options: argparse.Namespace) -> str:
-    defaults = DATASETS[options.dataset]
-    return defaults.augmentation if options.augmentation is None else str(options.augmentation)
+def parse_config(arguments: Sequence[str]) -> RunConfig:
+    given, _ = parse(arguments)
+    if given is None:
+        raise ConfigError("no settings are given")
+    return assemble(given)
 
 
-def _momentum(options: argparse.Namespace) -> float:
-    if options.momentum is None:
-        return OptimizerConfig.momentum
-    if options.optimizer == "adamw":
-        raise ConfigError(f"momentum {options.momentum} has no meaning with optimizer adamw")
-    return float(options.momentum)
-
-
-def _make_parser() -> Parser:
+def _make_parser(arguments: Sequence[str]) -> Parser:
     parser = Parser(
-        prog="python -m training",
-        description="Train the members of an ensemble and write them as a run.",
-        allow_abbrev=False,
+        "python -m training",
+        "Train the members of an ensemble and write them as a run.\n"
+        "`python -m training compare` sets selections side by side; see its --help.",
     )
-    _add_run_options(parser.add_argument_group("run"))
-    _add_dataset_options(parser.add_argument_group("data set"))
-    _add_training_options(parser.add_argument_group("training"))
+    _add_run_options(parser)
+    add_dataset_options(parser, required="--resume" not in arguments)
+    add_training_options(parser)
     return parser
 
 
-def _add_run_options(group: argparse._ArgumentGroup) -> None:
+def _add_run_options(parser: Parser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the run's folder")
+    group.add_argument("--recipe", metavar="NAME", help=recipe_help())
     group.add_argument(
         "--models",
-        required=True,
+        type=names,
         metavar="A,B,...",
-        help="one member each: a timm name, torchvision:NAME, or resnet8, resnet14, resnet20, resnet32",
+        help="one member each: a timm name, torchvision:NAME, small:NAME for either with a stem for small "
+        "images, or resnet8, resnet14, resnet20, resnet32, resnet56 and their widths (resnet8x0.5)",
     )
-    group.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the run's folder")
+    group.add_argument("--members", type=int, metavar="N", help="how many, where one model is named")
+    group.add_argument("--selection", type=names, metavar="NAME[,...]", help=selection_help())
+    group.add_argument(
+        "--delta", type=floats, metavar="F[,...]", help="share that a round trains (default 0.5)"
+    )
+    group.add_argument("--augmentation", type=names, metavar="NAME[,...]", help=augmentation_help())
+    group.add_argument("--seed", type=int, metavar="N", help="mixed with each member's number (default 0)")
     group.add_argument("--overwrite", action="store_true", help="replace the run that is there")
+    group.add_argument(
+        "--resume", action="store_true", help="go on with an unfinished run; other settings need not be given"
+    )
+    group.add_argument(
+        "--member", type=int, metavar="I", help="train this member alone, beside others doing the rest"
+    )
     group.add_argument(
         "--jobs", type=int, metavar="N", help="members trained side by side (default: as many as cores)"
     )
-
-
-def _add_dataset_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--dataset",
-        required=True,
-        metavar="NAME",
-        help=f"{' | '.join(DATASETS)}; training rows of the last two are shifted and mirrored",
+        "--checkpoint-seconds",
+        dest="checkpoint_s",
+        type=float,
+        metavar="S",
+        help="between checkpoints of a member (default 60)",
     )
-    group.add_argument("--data-root", type=Path, metavar="FOLDER", help="where cifar10 or folder lies")
-    group.add_argument("--download", action="store_true", help="fetch cifar10 to --data-root")
-    group.add_argument(
-        "--image-size", type=_image_size, metavar="HxW", help="size that images of a folder are brought to"
-    )
-    group.add_argument("--difficulty", type=float, metavar="D", help=f"0 to 1 ({_defaults('difficulty')})")
-    group.add_argument(
-        "--copies", type=int, metavar="N", help=f"corrupted copies of each image ({_defaults('copies')})"
-    )
-    group.add_argument("--split-seed", type=int, default=0, metavar="N", help="default %(default)s")
-    group.add_argument("--max-train-rows", type=int, metavar="N", help="train on the first N rows only")
-
-
-def _add_training_options(group: argparse._ArgumentGroup) -> None:
-    training, optimizer, schedule = TrainingConfig(), OptimizerConfig(), ScheduleConfig()
-    group.add_argument("--selection", default="none", metavar="NAME", help=_choices(SELECTIONS, "none"))
-    group.add_argument("--delta", type=float, metavar="F", help="share of batches in a round (default 0.5)")
-    group.add_argument("--epochs", type=int, default=training.epochs, metavar="N", help="default %(default)s")
-    group.add_argument(
-        "--batch-size", type=int, default=training.batch_size, metavar="N", help="default %(default)s"
-    )
-    group.add_argument(
-        "--augmentation",
-        metavar="NAME",
-        help=f"{' | '.join(AUGMENTATIONS)}, which shifts and mirrors training rows at random "
-        f"({_defaults('augmentation')})",
-    )
-    group.add_argument("--lr", type=float, default=optimizer.lr, metavar="F", help="default %(default)s")
-    group.add_argument(
-        "--optimizer", default=optimizer.name, metavar="NAME", help=_choices(OPTIMIZERS, optimizer.name)
-    )
-    group.add_argument(
-        "--weight-decay", type=float, default=optimizer.weight_decay, metavar="F", help="default %(default)s"
-    )
-    group.add_argument("--momentum", type=float, metavar="F", help=f"of sgd, default {optimizer.momentum}")
-    group.add_argument(
-        "--schedule", default=schedule.name, metavar="NAME", help=_choices(SCHEDULES, schedule.name)
-    )
-    group.add_argument(
-        "--warmup-updates",
-        type=int,
-        default=0,
-        metavar="N",
-        help="updates of rising rate (default 0)",
-    )
-    group.add_argument(
-        "--seed", type=int, default=training.seed, metavar="N", help="of member 0; member i has seed + i"
-    )
-
-
-def _choices(names: Iterable[str], default: str) -> str:
-    return f"{' | '.join(names)} (default {default})"
-
-
-def _defaults(setting: str) -> str:
-    return ", ".join(f"{name}: {getattr(defaults, setting)}" for name, defaults in DATASETS.items())
-
-
-def _image_size(text: str) -> tuple[int, int]:
-    sides = text.lower().split("x")
-    if len(sides) not in (1, 2) or not all(side.isdigit() for side in sides):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither N nor HxW")
-    return int(sides[0]), int(sides[-1])
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0))

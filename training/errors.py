@@ -5,8 +5,10 @@ TrainingError
 ├── DatasetError      the data is missing, unreadable or too small
 ├── ModelError        no such model, or it can't take this input
 ├── MemberFileError   a member on disk can't be read back
+├── CheckpointError   a checkpoint can't be written, read, or gone on from
 ├── DivergedError     a loss stopped being a finite number
 ├── OutputError       the run could not take its place
+├── StoppedError      somebody asked for an end; it can be gone on from
 └── WorkerError       a process that trained a member died
 """
 
@@ -33,6 +35,10 @@ class MemberFileError(TrainingError):
     exit_status = 2
 
 
+class CheckpointError(TrainingError):
+    pass
+
+
 class DivergedError(TrainingError):
     pass
 
@@ -43,3 +49,7 @@ class OutputError(TrainingError):
 
 class WorkerError(TrainingError):
     pass
+
+
+class StoppedError(TrainingError):
+    exit_status = 130

@@ -1,13 +1,14 @@
 """Models by name, rebuilt from a small description, and read back from a member's folder.
 
-A name is one of timm's (`resnet10t`), `torchvision:NAME`, or a small-image ResNet (`resnet8`, `resnet14`,
-`resnet20`, `resnet32`). None is pretrained.
+A name is one of timm's (`resnet10t`), `torchvision:NAME`, either of them with a stem for small images
+(`small:resnet18`, `small:torchvision:resnet18`), or a small-image ResNet (`resnet8`, or `resnet8x0.5` at half
+its width). None is pretrained.
 """
 
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,16 @@ import torch
 import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.layers.classifier import ClassifierHead
-from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from training.errors import MemberFileError, ModelError
+from training.small_images import build_small_resnet, is_small_resnet, keep_resolution, small_resnets_like
 
 FORMAT_VERSION = 1
 TORCHVISION = "torchvision:"
-
-# He et al. 2016 (arXiv 1512.03385), section 4.2: depth 6n + 2, n blocks in each of three stages.
-BLOCKS_PER_STAGE = {"resnet8": 1, "resnet14": 2, "resnet20": 3, "resnet32": 5}
-STAGE_CHANNELS = (16, 32, 64)
+SMALL = "small:"
+KINDS = "names are timm's, torchvision:NAME, small:NAME or resnet8"
 
 # These would return a tuple while training, and warn about their default initialisation.
 AUXILIARY_OFF = {"aux_logits": False, "init_weights": True}
@@ -129,59 +127,47 @@ def load_member(folder: Path) -> tuple[ImageClassifier, dict[str, Any]]:
 
 def check_model_name(name: str) -> None:
     """Raises ModelError with near names where there is no such model."""
-    if name in BLOCKS_PER_STAGE:
-        return
-    if name.startswith(TORCHVISION):
-        known = [TORCHVISION + model for model in torchvision.models.list_models(module=torchvision.models)]
-    else:
-        known = [*BLOCKS_PER_STAGE, *timm.list_models()]
-    # timm takes the tag of pretrained weights after a dot, and ignores it without them.
-    if name.split(".")[0] not in known:
-        near = difflib.get_close_matches(name, known, n=4)
-        hint = f"near it: {', '.join(near)}" if near else "names are timm's, torchvision:NAME or resnet8"
+    plain = name.removeprefix(SMALL)
+    if is_small_resnet(plain):
+        if plain != name:
+            raise ModelError(f"no model {name!r}; {plain} is made for small images as it is")
+    elif not _is_library_name(plain):
+        prefix = name.removesuffix(plain)
+        known = [*([] if prefix else small_resnets_like(plain)), *_library_names(plain)]
+        near = difflib.get_close_matches(plain, known, n=4)
+        hint = f"near it: {', '.join(prefix + other for other in near)}" if near else KINDS
         raise ModelError(f"no model {name!r}; {hint}")
+
+
+def _is_library_name(name: str) -> bool:
+    # timm takes the tag of pretrained weights after a dot, and ignores it without them.
+    untagged = name if name.startswith(TORCHVISION) else name.split(".")[0]
+    return untagged in _library_names(name)
+
+
+def _library_names(name: str) -> list[str]:
+    """All names of the library that the name's prefix says."""
+    if name.startswith(TORCHVISION):
+        return [TORCHVISION + model for model in torchvision.models.list_models(module=torchvision.models)]
+    return list(timm.list_models())
 
 
 def _build_backbone(spec: ModelSpec) -> nn.Module:
     check_model_name(spec.name)
-    if spec.name in BLOCKS_PER_STAGE:
-        return _small_resnet(BLOCKS_PER_STAGE[spec.name], spec)
+    if spec.name.startswith(SMALL):
+        return _small_variant(replace(spec, name=spec.name.removeprefix(SMALL)))
+    if is_small_resnet(spec.name):
+        return build_small_resnet(spec.name, spec.channels, spec.num_classes)
     if spec.name.startswith(TORCHVISION):
         return _torchvision_model(spec.name.removeprefix(TORCHVISION), spec)
     return _timm_model(spec)
 
 
-def _small_resnet(num_blocks: int, spec: ModelSpec) -> nn.Module:
-    """3x3 stem, no pooling, three stages; projections where the paper pads shortcuts with zeros."""
-    width = STAGE_CHANNELS[0]
-    stem = nn.Sequential(
-        nn.Conv2d(spec.channels, width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    )
-    blocks = []
-    for stage, planes in enumerate(STAGE_CHANNELS):
-        for index in range(num_blocks):
-            blocks.append(_block(width, planes, stride=2 if stage > 0 and index == 0 else 1))
-            width = planes
-    head = ClassifierHead(width, spec.num_classes)
-    backbone = nn.Sequential(stem, *blocks, head)
-    _initialise(backbone)
+def _small_variant(spec: ModelSpec) -> nn.Module:
+    """The model of the description, made to keep the resolution of small images."""
+    backbone = _build_backbone(spec)
+    keep_resolution(backbone, torch.zeros(1, spec.channels, spec.height, spec.width), spec.name)
     return backbone
-
-
-def _block(width: int, planes: int, stride: int) -> nn.Module:
-    shortcut = None if width == planes else downsample_conv(width, planes, kernel_size=1, stride=stride)
-    block: nn.Module = BasicBlock(width, planes, stride, downsample=shortcut)
-    return block
-
-
-def _initialise(backbone: nn.Module) -> None:
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if isinstance(module, BasicBlock):
-            module.zero_init_last()
 
 
 def _torchvision_model(name: str, spec: ModelSpec) -> nn.Module:

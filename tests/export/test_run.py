@@ -1,7 +1,9 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from export.errors import RunError
 from export.run import read_run
 from tests.export.conftest import CLASSES, NUM_ROWS, calibration_images
 
@@ -16,3 +18,11 @@ def test_a_run_is_read_as_it_was_written(run_folder: Path) -> None:
     np.testing.assert_array_equal(run.calibration.images, calibration_images(run_folder))
     assert run.calibration.labels[:5].tolist() == [0, 1, 2, 3, 4]
     assert run.calibration.groups.tolist() == [row // 2 for row in range(NUM_ROWS)]
+
+
+def test_a_run_whose_training_is_unfinished_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="mine: no such run"):
+        read_run(tmp_path / "mine")
+    (tmp_path / "mine.partial").mkdir()
+    with pytest.raises(RunError, match="mine: its training is unfinished: python -m training --resume"):
+        read_run(tmp_path / "mine")

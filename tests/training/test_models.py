@@ -46,6 +46,9 @@ def write_manifest(folder, manifest):
         colour_spec("resnet10t"),
         colour_spec("torchvision:resnet18"),
         colour_spec("vit_tiny_patch16_224"),
+        make_spec("resnet8x0.5"),
+        make_spec("small:resnet10t"),
+        colour_spec("small:torchvision:resnet18"),
     ],
     ids=lambda spec: spec.name,
 )
@@ -70,7 +73,9 @@ def test_normalisation_is_inside():
         assert torch.allclose(model(torch.from_numpy(pixels)), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "num_convolutions"), [("resnet8", 7), ("resnet14", 13), ("resnet32", 31)])
+@pytest.mark.parametrize(
+    ("name", "num_convolutions"), [("resnet8", 7), ("resnet14", 13), ("resnet56", 55), ("resnet110", 109)]
+)
 def test_small_resnets_have_the_depth_of_their_name(name, num_convolutions):
     kernels = [
         module.kernel_size
@@ -92,6 +97,38 @@ def test_macs_and_parameters_of_resnet8_by_hand():
     assert count_parameters(model) == weights + 2 * (3 * 16 + 3 * 32 + 3 * 64) + 650
 
 
+def test_macs_of_half_the_width_by_hand():
+    """8, 16 and 32 channels over 32x32, 16x16 and 8x8 pixels of three colours."""
+    stem, first = 1024 * 9 * 3 * 8, 1024 * 9 * 8 * 8 * 2
+    second = 256 * (9 * (8 * 16 + 16 * 16) + 8 * 16)
+    third = 64 * (9 * (16 * 32 + 32 * 32) + 16 * 32)
+    spec = colour_spec("resnet8x0.5")
+    model = build_model(spec)
+    assert count_macs(model, spec) == stem + first + second + third + 32 * 10
+    weights = 9 * (3 * 8 + 2 * 64 + 128 + 256 + 512 + 1024) + 128 + 512
+    assert count_parameters(model) == weights + 2 * (3 * 8 + 3 * 16 + 3 * 32) + 330
+
+
+def test_macs_of_a_stem_for_small_images_by_hand():
+    """Against the plain model's: the stem sees 1024 pixels instead of 256, all after it 16 times as many."""
+    plain, small = colour_spec("torchvision:resnet18"), colour_spec("small:torchvision:resnet18")
+    classifier, large_stem, small_stem = 512 * 10, 256 * 49 * 3 * 64, 1024 * 9 * 3 * 64
+    trunk = count_macs(build_model(plain), plain) - large_stem - classifier
+    assert count_macs(build_model(small), small) == small_stem + 16 * trunk + classifier
+
+
+@pytest.mark.parametrize("name", ["resnet8x0.5", "small:resnet10t"])
+def test_a_seed_decides_the_weights(name):
+    first, second, other = (seeded_weights(name, seed) for seed in (0, 0, 1))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(next(iter(first.values())), next(iter(other.values())))
+
+
+def seeded_weights(name, seed):
+    torch.manual_seed(seed)
+    return build_model(make_spec(name)).state_dict()
+
+
 def test_building_leaves_a_fresh_model_in_training_mode():
     model = build_model(make_spec())
     count_macs(model, make_spec())
@@ -110,11 +147,42 @@ def test_building_leaves_a_fresh_model_in_training_mode():
         ("resnet10tt", "resnet10t"),
         ("torchvision:resnet19", "torchvision:resnet18"),
         ("xxxxxxxxxx", "names are timm's"),
+        ("resnet9x0.5", "resnet8x0.5"),
+        ("resnet18x0.5", "resnet8x0.5"),
+        ("torchvision:resnet18.tv_in1k", "torchvision:resnet18"),
+        ("resnet8.tag", "resnet8"),
+        ("small:resnet10tt", "small:resnet10t"),
+        ("small:torchvision:resnet19", "small:torchvision:resnet18"),
+        ("small:small:resnet18", "small:resnet18"),
+        ("small:", "names are timm's"),
+        ("small:resnet8x0.5", "resnet8x0.5 is made for small images as it is"),
+        ("resnet8x0.1234", "a width multiplier with at most 3 decimals"),
     ],
 )
 def test_an_unknown_name_suggests_near_ones(name, suggestion):
     with pytest.raises(ModelError, match=f"no model '{name}'.*{suggestion}"):
         check_model_name(name)
+
+
+def test_what_is_small_already_is_not_suggested_as_made_small():
+    with pytest.raises(ModelError, match="small:resnet10t") as caught:
+        check_model_name("small:resnet10tt")
+    assert "resnet110" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet8",
+        "resnet110x0.5",
+        "resnet50.a1_in1k",
+        "small:densenet121",
+        "small:resnet50.a1_in1k",
+        "small:torchvision:densenet121",
+    ],
+)
+def test_a_known_name(name):
+    check_model_name(name)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +192,10 @@ def test_an_unknown_name_suggests_near_ones(name, suggestion):
         (colour_spec("torchvision:vgg11", side=8), "vgg11 can't take 8x8x3 input"),
         (colour_spec("torchvision:inception_v3", side=32), "can't take 32x32x3 input"),
         (colour_spec("vit_tiny_patch16_224", side=8), "8x8x3 input"),
+        (colour_spec("small:vit_tiny_patch16_224"), "no model small:vit_tiny_patch16_224; it needs a stem"),
+        (make_spec("small:torchvision:resnet18"), "takes 3 channels, the images have 1"),
     ],
-    ids=["channels", "vgg11", "inception_v3", "vit"],
+    ids=["channels", "vgg11", "inception_v3", "vit", "small vit", "small channels"],
 )
 def test_an_input_that_does_not_fit(spec, message):
     with pytest.raises(ModelError, match=message):
@@ -159,6 +229,17 @@ def test_a_member_is_read_back(member):
     assert manifest["name"] == "member-0"
     with torch.no_grad():
         assert torch.equal(loaded(pixels), model(pixels))
+
+
+@pytest.mark.parametrize("name", ["resnet8x0.5", "small:resnet10t"])
+def test_a_member_of_another_width_or_stem_is_read_back(tmp_path, name):
+    spec = make_spec(name)
+    model = build_model(spec).eval()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    write_manifest(tmp_path, {"format_version": 1, "model": spec.to_json()})
+    pixels = torch.randint(0, 256, (3, 8, 8, 1), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(load_member(tmp_path)[0](pixels), model(pixels))
 
 
 def test_a_missing_file_is_named(member):

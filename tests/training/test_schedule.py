@@ -3,30 +3,34 @@ import pytest
 from training.schedule import learning_rate
 
 
-@pytest.mark.parametrize(
-    ("update", "expected"), [(0, 0.4), (25, 0.341421), (50, 0.2), (75, 0.058579), (100, 0)]
-)
-def test_cosine_falls_to_zero_over_the_budget(update, expected):
-    rate = learning_rate(update, schedule="cosine", base=0.4, num_updates=100)
-    assert rate == pytest.approx(expected, abs=1e-6)
+def rate(progress, schedule="cosine", warmup=0.0):
+    return learning_rate(progress, schedule=schedule, base=0.4, warmup=warmup)
 
 
 @pytest.mark.parametrize(
-    ("update", "expected"), [(0, 0.1), (1, 0.2), (2, 0.3), (3, 0.4), (53, 0.2), (103, 0)]
+    ("progress", "expected"), [(0, 0.4), (0.25, 0.341421), (0.5, 0.2), (0.75, 0.058579), (1, 0)]
 )
-def test_warmup_comes_first(update, expected):
-    rate = learning_rate(update, schedule="cosine", base=0.4, num_updates=103, warmup_updates=3)
-    assert rate == pytest.approx(expected)
+def test_cosine_falls_to_zero_over_the_budget(progress, expected):
+    assert rate(progress) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("update", [0, 1, 99])
-def test_constant_stays(update):
-    assert learning_rate(update, schedule="constant", base=0.4, num_updates=100) == 0.4
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize(("progress", "expected"), [(0, 0.004), (0.05, 0.103), (0.1, 0.202), (0.2, 0.4)])
+def test_warmup_rises_in_a_line_from_a_hundredth(schedule, progress, expected):
+    assert rate(progress, schedule, warmup=0.2) == pytest.approx(expected)
 
 
-def test_a_warmup_longer_than_the_budget_never_arrives():
-    rates = [
-        learning_rate(update, schedule="cosine", base=1.0, num_updates=3, warmup_updates=9)
-        for update in range(3)
-    ]
-    assert rates == pytest.approx([0.1, 0.2, 0.3])
+@pytest.mark.parametrize(
+    ("progress", "expected"), [(0.2, 0.4), (0.4, 0.341421), (0.6, 0.2), (0.8, 0.058579), (1, 0)]
+)
+def test_after_warmup_cosine_has_the_rest_of_the_budget(progress, expected):
+    assert rate(progress, warmup=0.2) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("progress", [0, 0.3, 0.99])
+def test_constant_stays(progress):
+    assert rate(progress, "constant") == 0.4
+
+
+def test_the_last_of_many_updates_still_moves_the_weights():
+    assert 0 < rate(999 / 1000) < 1e-5

@@ -1,14 +1,20 @@
 import os
+import signal
 import time
 
 import pytest
 
 from training.errors import DatasetError, WorkerError
+from training.interrupt import heeding
 from training.workers import run_all
 
 
 def square(number):
     return number * number
+
+
+def note_process(number):
+    return os.getpid()
 
 
 def fail_beside_a_busy_neighbour(task):
@@ -17,18 +23,59 @@ def fail_beside_a_busy_neighbour(task):
         started.with_suffix(".pid").write_text(str(os.getpid()))
         started.touch()
         time.sleep(60)
-    while not started.exists():
-        time.sleep(0.01)
+    wait_for(started)
     raise DatasetError("first of all")
 
 
-def die(number):
-    os._exit(3)
+def wait_for(path):
+    until = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def die_beside_one_that_heeds(task):
+    """The other ends as a training does: when an update is over, with something saved."""
+    folder, does_die = task
+    if does_die:
+        wait_for(folder / "started")
+        os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        with heeding() as wish:
+            (folder / "started").touch()
+            while not wish.is_made:
+                time.sleep(0.01)
+            # Long enough for a second signal to come, if one does.
+            time.sleep(0.3)
+            (folder / "saved").touch()
+            raise DatasetError("stopped")
+    finally:
+        (folder / "ended").touch()
+
+
+def answer_at_length(number):
+    return "x" * 1_000_000
+
+
+def fail_unexpectedly(number):
+    raise ZeroDivisionError(f"by {number}")
+
+
+def end_itself(task):
+    """As a worker that is told to end before it has begun to train."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_results_come_in_the_order_of_the_tasks(jobs):
     assert run_all(square, [3, 1, 2], jobs) == [9, 1, 4]
+
+
+def test_side_by_side_each_has_a_process_of_its_own():
+    processes = run_all(note_process, [0, 1, 2], jobs=2)
+    assert len({*processes, os.getpid()}) == 4
+    assert run_all(note_process, [0, 1], jobs=1) == [os.getpid()] * 2
 
 
 def test_the_first_error_ends_all(tmp_path):
@@ -41,6 +88,23 @@ def test_the_first_error_ends_all(tmp_path):
         os.kill(int((tmp_path / "started.pid").read_text()), 0)
 
 
-def test_a_process_that_dies_is_an_error():
-    with pytest.raises(WorkerError, match="a process died"):
-        run_all(die, [0, 1], jobs=2)
+def test_a_process_that_dies_is_an_error_and_its_neighbour_may_save(tmp_path):
+    with pytest.raises(WorkerError, match=r"a process died while it trained \(out of memory\?\); --resume"):
+        run_all(die_beside_one_that_heeds, [(tmp_path, True), (tmp_path, False)], jobs=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ended", "saved", "started"]
+
+
+def test_a_long_answer_comes_through():
+    assert run_all(answer_at_length, [0, 1], jobs=2) == ["x" * 1_000_000] * 2
+
+
+def test_an_unexpected_error_tells_where_it_was():
+    with pytest.raises(ZeroDivisionError, match="by 0") as error:
+        run_all(fail_unexpectedly, [0], jobs=2)
+    assert "in fail_unexpectedly" in error.value.__notes__[0]
+
+
+def test_a_worker_that_is_told_to_end_says_so(capfd):
+    with pytest.raises(KeyboardInterrupt):
+        run_all(end_itself, [0], jobs=2)
+    assert capfd.readouterr().err == ""

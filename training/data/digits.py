@@ -18,4 +18,5 @@ def load_digits(config: DatasetConfig) -> Sources:
         labels=labels,
         classes=classes,
         rows=divide(labels, classes, FRACTIONS, config.split_seed),
+        num_divided=len(labels),
     )

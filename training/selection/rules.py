@@ -1,90 +1,75 @@
-"""Which batches to train next, as pure functions over a table of losses.
+"""What the next round trains, as pure functions over a table of losses.
 
-Membership of a batch is fixed, so a batch is a number. Training goes in rounds: a rule is shown what is known
-of every batch and names the batches of the next round, in order of visit. A further rule is one more function
-in `SELECTIONS`.
+A unit is a batch of fixed rows or a single row; a rule names the units of the next round. It sees losses and
+visits, never data: units it leaves out are never loaded.
 
-`hard-batch` is the algorithm of Sahayam, Zakkam & Jayaraman, "Can we learn better with hard samples?"
-(arXiv 2304.03486), as their released code runs it.
+`hardest` over batches is the algorithm of Sahayam, Zakkam & Jayaraman, "Can we learn better with hard
+samples?" (arXiv 2304.03486), as their released code runs it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-BatchNumbers = NDArray[np.int64]
+from training.selection.table import Floats, LossTable, Numbers
+
+Choose = Callable[[LossTable, float, np.random.Generator], Numbers]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LossTable:
-    """What is known of each of N batches. Batches not visited lately keep a stale loss.
+def num_selected(num_units: int, delta: float) -> int:
+    """Units in a round at fraction delta, rounded down as in the paper's code, but never none."""
+    return max(1, int(delta * num_units))
 
-    losses: (N,) the loss of the batch's last training forward, before its update; NaN where never visited.
-    visited_in: (N,) the round of that visit; -1 where never visited.
+
+def everything(table: LossTable, delta: float, generator: np.random.Generator) -> Numbers:
+    return np.arange(len(table), dtype=np.int64)
+
+
+def hardest(table: LossTable, delta: float, generator: np.random.Generator) -> Numbers:
+    """All units first, then those of highest last known loss, in data-set order.
+
+    Of equal losses the earlier unit goes first, as with a stable sort; a unit never visited is the hardest.
     """
-
-    losses: NDArray[np.float64]
-    visited_in: NDArray[np.int64]
-
-    @property
-    def num_batches(self) -> int:
-        return len(self.losses)
-
-    @property
-    def is_complete(self) -> bool:
-        return bool((self.visited_in >= 0).all())
+    if table.is_fresh:
+        return everything(table, delta, generator)
+    losses = np.where(np.isnan(table.losses), np.inf, table.losses)
+    by_loss = np.argsort(-losses, kind="stable")
+    return np.sort(by_loss[: num_selected(len(table), delta)])
 
 
-def empty_table(num_batches: int) -> LossTable:
-    return LossTable(losses=np.full(num_batches, np.nan), visited_in=np.full(num_batches, -1, dtype=np.int64))
+def at_random(table: LossTable, delta: float, generator: np.random.Generator) -> Numbers:
+    """A random share: the control RS2 (Okanovic et al., arXiv 2305.18424)."""
+    return np.sort(generator.choice(len(table), num_selected(len(table), delta), replace=False))
 
 
-def record(table: LossTable, batch: int, loss: float, round_number: int) -> LossTable:
-    """The table after one visit."""
-    losses, visited_in = table.losses.copy(), table.visited_in.copy()
-    losses[batch], visited_in[batch] = loss, round_number
-    return LossTable(losses=losses, visited_in=visited_in)
+def least_recent(table: LossTable, delta: float, generator: np.random.Generator) -> Numbers:
+    """The units whose last visit lies furthest back, in data-set order: round-robin, blind to losses."""
+    by_age = np.argsort(table.visited_in, kind="stable")
+    return np.sort(by_age[: num_selected(len(table), delta)])
 
 
-def num_selected(num_batches: int, delta: float) -> int:
-    """Batches in a round at fraction delta, rounded down as in the paper's code, but never none."""
-    return max(1, int(delta * num_batches))
+def informative(table: LossTable, delta: float, generator: np.random.Generator) -> Numbers:
+    """InfoBatch (Qin et al., arXiv 2303.04947): of units below the mean loss, each is kept with chance delta.
 
-
-Choose = Callable[[LossTable, float, np.random.Generator], BatchNumbers]
-
-
-def every_batch(table: LossTable, delta: float, generator: np.random.Generator) -> BatchNumbers:
-    return np.arange(table.num_batches, dtype=np.int64)
-
-
-def hardest_batches(table: LossTable, delta: float, generator: np.random.Generator) -> BatchNumbers:
-    """One full pass first, then the batches of highest last known loss, in data-set order.
-
-    Of equal losses the earlier batch goes first, as with a stable sort.
+    Their `r` is 1 - delta. Units never visited are kept.
     """
-    if not table.is_complete:
-        return every_batch(table, delta, generator)
-    by_loss = np.argsort(-table.losses, kind="stable")
-    return np.sort(by_loss[: num_selected(table.num_batches, delta)])
+    is_easy = _is_easy(table)
+    is_kept = ~is_easy | (generator.random(len(table)) < delta)
+    return np.flatnonzero(is_kept)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """A rule, and whether rows are dealt to batches anew before each round (which makes losses worthless)."""
-
-    choose: Choose
-    reshuffles: bool
+def unbiased_weights(table: LossTable, delta: float) -> Floats:
+    """(N,) InfoBatch's weights of the loss: 1 / delta for what could have been left out, 1 for the rest."""
+    return np.where(_is_easy(table), 1 / delta, 1.0)
 
 
-SELECTIONS = {
-    "none": Selection(choose=every_batch, reshuffles=True),
-    "hard-batch": Selection(choose=hardest_batches, reshuffles=False),
-}
+def _is_easy(table: LossTable) -> NDArray[np.bool]:
+    if table.is_fresh:
+        return np.zeros(len(table), dtype=np.bool)
+    return np.asarray(table.losses < np.nanmean(table.losses))
 
 
-def overlap(first: BatchNumbers, second: BatchNumbers) -> float:
-    """Jaccard overlap of two rounds: shared batches over all batches of either."""
-    return len(np.intersect1d(first, second)) / len(np.union1d(first, second))
+def overlap(first: NDArray[np.bool], second: NDArray[np.bool]) -> float:
+    """Jaccard overlap of two rounds, (N,) each, True for what is in it: in both over in either."""
+    return float((first & second).sum() / (first | second).sum())

@@ -1,0 +1,126 @@
+"""Several processes that train one member together: real ones, over gloo on loopback."""
+
+import multiprocessing
+import os
+import socket
+
+import numpy as np
+import pytest
+import torch
+
+from training import loop
+from training.config import OptimizerConfig, TrainingConfig
+from training.data.config import DatasetConfig
+from training.data.datasets import load_dataset
+from training.errors import ConfigError
+from training.models import ModelSpec
+from training.seeds import Seeds
+from training.selection.config import SelectionConfig
+from training.session import Task, held, train_or_resume
+from training.team import ALONE, Team, check_divides, teamed
+
+EPOCHS = 3
+
+
+def make_task(folder, selection, **options):
+    dataset = load_dataset(DatasetConfig(name="digits", difficulty=0.5, copies=1, max_train_rows=330))
+    spec = ModelSpec(
+        name="resnet8x0.5", height=8, width=8, channels=1, num_classes=10, mean=(0.3,), std=(0.4,)
+    )
+    training = TrainingConfig(
+        epochs=EPOCHS,
+        batch_size=32,
+        augmentation="shift",
+        optimizer=OptimizerConfig(lr=0.05),
+        selection=SelectionConfig.usual(selection, **options),
+    )
+    return Task(
+        name="member-0",
+        folder=folder,
+        spec=spec,
+        training=training,
+        seeds=Seeds(seed=3, member=0),
+        train=dataset.train,
+        validation=dataset.validation,
+    )
+
+
+def train_and_note(folder, selection, team):
+    """The rows of every update, the last weights, and what was seen of the validation split."""
+    visits = []
+    note = loop._note
+
+    def noting(state, visit, *rest):
+        visits.append(visit.rows.copy())
+        note(state, visit, *rest)
+
+    loop._note = noting
+    try:
+        with held(folder, team):
+            trained = train_or_resume(make_task(folder, selection), team)
+    finally:
+        loop._note = note
+    weights = torch.cat([parameter.detach().flatten() for parameter in trained.model.parameters()])
+    return np.stack(visits), weights.numpy(), trained.state.records[-1]
+
+
+def work(rank, port, folder, selection):
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    with teamed() as team:
+        visits, weights, record = train_and_note(folder, selection, team)
+    np.savez(folder / f"seen-{rank}.npz", visits=visits, weights=weights, nll=record.validation_nll)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def context():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.members"])
+    return context
+
+
+@pytest.mark.parametrize("selection", ["hard-batch", "top-k"])
+def test_two_processes_select_the_same_batches_as_one(tmp_path, context, selection):
+    """Batch statistics, losses and gradients are those of whole batches, so the choices are the same."""
+    alone = tmp_path / "alone"
+    visits, weights, record = train_and_note(alone, selection, ALONE)
+    assert len(visits) == EPOCHS * 10
+
+    together = tmp_path / "together"
+    together.mkdir()
+    port = free_port()
+    processes = [context.Process(target=work, args=(rank, port, together, selection)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 0]
+    seen = [np.load(together / f"seen-{rank}.npz") for rank in range(2)]
+    for one in seen:
+        assert np.array_equal(one["visits"], visits)
+        assert np.allclose(one["weights"], weights, atol=2e-3)
+        assert one["nll"] == pytest.approx(record.validation_nll, rel=1e-3)
+    assert np.array_equal(seen[0]["weights"], seen[1]["weights"])
+
+
+@pytest.mark.parametrize(("num_rows", "size"), [(8, 2), (7, 2), (5, 3)])
+def test_shares_are_all_rows_once_in_order(num_rows, size):
+    rows = [list(range(num_rows)[Team(rank=rank, size=size).share(num_rows)]) for rank in range(size)]
+    assert [row for part in rows for row in part] == list(range(num_rows))
+
+
+def test_a_batch_must_be_shared_equally():
+    check_divides(32, 2)
+    with pytest.raises(ConfigError, match="batch_size must be a multiple of the 3 processes, got 32"):
+        check_divides(32, 3)

@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM as a wish that is looked at between two updates."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopWish:
+    """Whether somebody asked for an end. The same signal once more ends at once, as a KeyboardInterrupt.
+
+    Ctrl-C reaches all processes of a terminal, and their parent then sends SIGTERM: that is one asking.
+    """
+
+    def __init__(self) -> None:
+        self.signals: set[int] = set()
+
+    @property
+    def is_made(self) -> bool:
+        return bool(self.signals)
+
+    def make(self, number: int, frame: FrameType | None) -> None:
+        if number in self.signals:
+            raise KeyboardInterrupt
+        self.signals.add(number)
+
+
+@contextmanager
+def heeding() -> Iterator[StopWish]:
+    """Signals make the wish as long as this lasts; only a process's main thread can be told so.
+
+    A wish that came too late for the block to heed it is raised when it ends, as if it came then.
+    """
+    wish = StopWish()
+    if threading.current_thread() is not threading.main_thread():
+        yield wish
+        return
+    before = {number: signal.signal(number, wish.make) for number in SIGNALS}
+    try:
+        yield wish
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for asked in sorted(wish.signals):
+        signal.raise_signal(asked)
