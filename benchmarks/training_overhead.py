@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     loops = [compare_loops(name, options.blocks) for name in options.models.split(",")]
-    step_us = min(loop["bare_us"] for loop in loops)
+    step_us = min(float(loop["bare_us"]) for loop in loops)
     selections = [time_selection(name, step_us) for name in SELECTIONS]
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
