@@ -41,10 +41,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data-root", required=True, type=Path, metavar="FOLDER")
+    parser.add_argument("--model", default="resnet8x0.5", help="of all members (default %(default)s)")
     parser.add_argument("--selection", default="none", help="of all members (default %(default)s)")
     parser.add_argument("--budget", default="1.3x", help="of the policies (default %(default)s)")
     options = parser.parse_args()
-    train(options.data_root, options.selection)
+    train(options.data_root, options.model, options.selection)
     command(
         f"export {RUN} --repository {REPOSITORY} --name cifar10"
         f" --objective coverage@risk=0.05 --budget {options.budget}"
@@ -59,7 +60,7 @@ def main() -> None:
     write_result(options, summary)
 
 
-def train(data_root: Path, selection: str) -> None:
+def train(data_root: Path, model: str, selection: str) -> None:
     """Takes a whole run as it is, goes on with an unfinished one, or begins."""
     if (ROOT / RUN).exists():
         return
@@ -68,7 +69,7 @@ def train(data_root: Path, selection: str) -> None:
     else:
         command(
             f"training --dataset cifar10 --data-root {data_root} --recipe small-cpu"
-            f" --selection {selection} --out {RUN}"
+            f" --models {model},{model},{model} --selection {selection} --out {RUN}"
         )
 
 

@@ -213,12 +213,21 @@ def test_skipped_batches_are_never_loaded(rows, augmentation):
     ("schedule", "base"), [(ScheduleConfig(), 0.2), (ScheduleConfig(name="constant", warmup=0.25), 0.1)]
 )
 def test_the_rate_follows_the_schedule(rows, schedule, base):
-    state, updates = run(rows, make_config(optimizer=OptimizerConfig(lr=base), schedule=schedule))
+    config = make_config(optimizer=OptimizerConfig(lr=base), schedule=schedule)
+    state, taken = make_state(config), []
+    update = state.stepper.update
+
+    def step(losses, weights, rate):
+        taken.append(rate)
+        update(losses, weights, rate)
+
+    state.stepper.update = step
+    _, updates = run(rows, config, state)
     expected = [
         learning_rate(done / 72, schedule=schedule.name, base=base, warmup=schedule.warmup)
         for done in range(72)
     ]
-    assert [update.learning_rate for update in updates] == expected
+    assert taken == [update.learning_rate for update in updates] == expected
     assert [record.learning_rate for record in state.records] == expected[11::12]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import training
-from tests.training.test_resume import assert_equal_members
+from tests.training.test_resume import assert_equal_members, updates_saved
 from training.checkpoint import NAME
 from training.cli import main
 
@@ -95,7 +95,8 @@ def test_ctrl_c_ends_it_cleanly_and_it_is_gone_on_with_bit_for_bit(begin, tmp_pa
     assert (trainer.returncode, progress) == (130, [INTERRUPTED])
     assert is_gone(trainer.workers)
     folders = [tmp_path / "run.partial" / f"member-{index}" for index in (0, 1)]
-    assert [(path / NAME).is_file() for path in folders] == [True, True]
+    # Broken off, and not waited for.
+    assert all(0 < updates_saved(path) < 40 * 8 for path in folders)
     assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
 
     assert main(["--resume", "--jobs", "1", "--out", str(tmp_path / "run")]) == 0

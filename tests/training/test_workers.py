@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -57,6 +58,29 @@ def answer_at_length(number):
     return "x" * 1_000_000
 
 
+def answer_at_length_when_told_to_end(task):
+    started, does_fail = task
+    if does_fail:
+        wait_for(started)
+        raise DatasetError("first of all")
+    with suppress(KeyboardInterrupt):
+        started.touch()
+        time.sleep(60)
+    return "x" * 1_000_000
+
+
+class ToldToEnd:
+    """An answer in the telling of which its process is told to end."""
+
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return int, (7,)
+
+
+def answer_told_to_end(number):
+    return ToldToEnd()
+
+
 def fail_unexpectedly(number):
     raise ZeroDivisionError(f"by {number}")
 
@@ -96,6 +120,19 @@ def test_a_process_that_dies_is_an_error_and_its_neighbour_may_save(tmp_path):
 
 def test_a_long_answer_comes_through():
     assert run_all(answer_at_length, [0, 1], jobs=2) == ["x" * 1_000_000] * 2
+
+
+def test_nobody_waits_for_an_answer_that_is_not_heard(tmp_path):
+    began = time.monotonic()
+    with pytest.raises(DatasetError, match="first of all"):
+        tasks = [(tmp_path / "started", True), (tmp_path / "started", False)]
+        run_all(answer_at_length_when_told_to_end, tasks, jobs=2)
+    assert time.monotonic() - began < 30
+
+
+def test_an_answer_under_way_arrives(capfd):
+    assert run_all(answer_told_to_end, [0], jobs=2) == [7]
+    assert capfd.readouterr().err == ""
 
 
 def test_an_unexpected_error_tells_where_it_was():
