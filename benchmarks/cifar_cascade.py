@@ -83,7 +83,6 @@ def command(text: str) -> None:
 def write_result(options: argparse.Namespace, summary: dict[str, Any]) -> None:
     result = {
         "machine": summary["machine"],
-        "selection": options.selection,
         "budget": options.budget,
         "members": [member_facts(index) for index in range(3)],
         "rows": summary["rows"],
@@ -96,7 +95,8 @@ def write_result(options: argparse.Namespace, summary: dict[str, Any]) -> None:
 def member_facts(index: int) -> dict[str, Any]:
     manifest = json.loads((ROOT / RUN / f"member-{index}" / "member.json").read_text(encoding="utf-8"))
     facts = {key: manifest[key] for key in ("macs", "parameters", "spent")}
-    return {"model": manifest["model"]["name"], **facts, **manifest["metrics"]}
+    made = {"model": manifest["model"]["name"], "selection": manifest["training"]["selection"]["name"]}
+    return {**made, **facts, **manifest["metrics"]}
 
 
 if __name__ == "__main__":

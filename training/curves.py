@@ -78,7 +78,7 @@ def _draw_losses(axes: Axes, records: Sequence[Epoch]) -> None:
     _line(axes, records, [record.train_loss for record in records], BLUE, name="training")
     _line(axes, records, [record.validation_nll for record in records], ORANGE, name="validation")
     axes.legend(frameon=False, fontsize=9.5, labelcolor=INK, loc="best")
-    label(axes, title="Loss (mean NLL)")
+    label(axes, title="Loss")
 
 
 def _draw_accuracy(axes: Axes, records: Sequence[Epoch]) -> None:

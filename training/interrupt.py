@@ -10,9 +10,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopWish:
-    """Whether somebody asked for an end. The same signal once more ends at once, as a KeyboardInterrupt.
+    """Whether somebody asked for an end. A second Ctrl-C ends at once, as a KeyboardInterrupt.
 
-    Ctrl-C reaches all processes of a terminal, and their parent then sends SIGTERM: that is one asking.
+    SIGTERM may come any number of times: a scheduler sends it to all processes, and so does their parent. Who
+    has no patience then sends SIGKILL.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class StopWish:
         return bool(self.signals)
 
     def make(self, number: int, frame: FrameType | None) -> None:
-        if number in self.signals:
+        if number == signal.SIGINT and number in self.signals:
             raise KeyboardInterrupt
         self.signals.add(number)
 

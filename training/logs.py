@@ -43,7 +43,6 @@ class Logs:
     ) -> None:
         self._folder = folder
         self._every = max(1, num_batches // POINTS_PER_EPOCH)
-        self._records: list[EpochRecord] = []
         path = folder / UPDATES
         self._updates = path.open("r+b" if lengths else "wb")
         if lengths:

@@ -25,7 +25,7 @@ from training.errors import ConfigError, DivergedError
 from training.members import is_finished, make_member, validation_accuracy
 from training.models import ModelSpec, build_model, check_model_name
 from training.seeds import Seeds
-from training.session import Task, clear_working_files
+from training.session import Task, clear_working_files, held
 from training.settings import differences
 from training.staging import MANIFEST, check_place, discard_unfinished, is_run, prepared, publish
 from training.team import ALONE, Team, check_divides
@@ -57,7 +57,7 @@ def make_run(config: RunConfig, output: OutputConfig, command: str, team: Team =
         return _summary(output.out, len(config.members))
     for name in {member.model for member in config.members}:
         check_model_name(name)
-    dataset = load_dataset(config.dataset)
+    dataset = _load(config, team)
     for member in config.members:
         check_fits(member.training, len(dataset.train), team.size)
     specs = make_specs([member.model for member in config.members], dataset)
@@ -71,11 +71,20 @@ def make_run(config: RunConfig, output: OutputConfig, command: str, team: Team =
         for wave in _waves(tasks):
             _train(wave, output, team)
     except DivergedError:
-        # Nothing of it can be gone on with: other settings are needed, and so another run.
-        if was_begun_here and team.is_first:
+        # Other settings are needed, and so another run; but what others have finished is not thrown away.
+        is_bare = not any(is_finished(task.folder) for task in tasks)
+        if was_begun_here and is_bare and team.is_first:
             discard_unfinished(OutputConfig(out=output.out, overwrite=True))
         raise
     return _finish(config, output, team)
+
+
+def _load(config: RunConfig, team: Team) -> Dataset:
+    """One process first: it may have to download, and no other may do so beside it."""
+    if team.is_first:
+        dataset = load_dataset(config.dataset)
+    team.wait()
+    return dataset if team.is_first else load_dataset(config.dataset)
 
 
 def check_same(folder: Path, config: RunConfig, fingerprint: str | None = None) -> None:
@@ -154,6 +163,8 @@ def _prepare(config: RunConfig, output: OutputConfig, dataset: Dataset, command:
     # Nobody may find it before having checked that it isn't there.
     team.wait()
     if team.is_first:
+        if output.overwrite and not output.resume:
+            _check_idle(output.partial)
         discard_unfinished(output)
         if not output.partial.exists():
             with prepared(output.partial) as folder:
@@ -163,6 +174,13 @@ def _prepare(config: RunConfig, output: OutputConfig, dataset: Dataset, command:
                     file.write(text.encode() + b"\n")
     team.wait()
     check_same(output.partial, config, dataset.fingerprint)
+
+
+def _check_idle(partial: Path) -> None:
+    """ConfigError where another process is at work on a member."""
+    for folder in partial.glob("member-*"):
+        with held(folder):
+            pass
 
 
 def _is_done(output: OutputConfig) -> bool:

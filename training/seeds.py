@@ -18,6 +18,10 @@ class Seeds:
         """For torch's global generator: initial weights and dropout draw from it and from no other."""
         return int(self._stream(0).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
+    def torch_global_of(self, rank: int) -> int:
+        """Of one of several processes, once the model is built: dropout is to differ between its rows."""
+        return int(self._stream(3 + rank).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
     def plan(self) -> np.random.Generator:
         return np.random.default_rng(self._stream(1))
 

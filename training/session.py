@@ -69,7 +69,7 @@ def train_or_resume(task: Task, team: Team = ALONE) -> Trained:
     """
     # Members side by side beat operators side by side: threads of several members fight over the cores.
     torch.set_num_threads(task.training.threads)
-    device = pick_device(task.training.device)
+    device = pick_device(task.training.device, task.position if team.size == 1 else None)
     torch.manual_seed(task.seeds.torch_global)
     model = build_model(task.spec).to(device)
     if task.training.channels_last:
@@ -133,9 +133,13 @@ def _begin(task: Task, model: ImageClassifier, train_rows: Rows, validation_rows
     eligible = None
     if task.training.selection.needs_earlier:
         delta = task.training.selection.delta
-        eligible = rows_forwarded(task.earlier, train_rows, validation_rows, delta)
+        own = rows_forwarded(task.earlier, train_rows, validation_rows, delta)
+        # One process's rounding may differ from another's, and all must choose the same.
+        eligible = team.gather(torch.from_numpy(own))[0].numpy()
     plan = make_plan(task.training, len(train_rows), task.seeds, eligible)
     network = team.join(model)
+    if team.size > 1:
+        torch.manual_seed(task.seeds.torch_global_of(team.rank))
     return State(
         model=model,
         stepper=Stepper(network, task.training, next(model.parameters()).device),

@@ -65,10 +65,16 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Opt
     )
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is a GPU where there is one. ConfigError where one is asked for and there is none."""
+def pick_device(name: str, position: int | None = None) -> torch.device:
+    """`auto` is a GPU where there is one. ConfigError where one is asked for and there is none.
+
+    position: of a member among others side by side, which take the GPUs in turn; None takes the current one.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device cuda is asked for, and torch sees no GPU")
-    return torch.device(name, torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+    if name == "cpu":
+        return torch.device(name)
+    number = torch.cuda.current_device() if position is None else position % torch.cuda.device_count()
+    return torch.device(name, number)

@@ -88,14 +88,14 @@ def team_size() -> int:
 
 @contextmanager
 def teamed() -> Iterator[Team]:
-    """The team that torchrun's environment tells of: nccl where there are GPUs, gloo elsewhere."""
+    """The team that torchrun's environment tells of: nccl for what lies on GPUs, gloo for the rest."""
     if team_size() == 1:
         yield ALONE
         return
     global _group
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        _take_gpu(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     # Losses and signals are small and live on the CPU, whatever the gradients' way.
     _group = dist.new_group(backend="gloo")
     try:
@@ -103,6 +103,14 @@ def teamed() -> Iterator[Team]:
     finally:
         dist.destroy_process_group()
         _group = None
+
+
+def _take_gpu(local_rank: int) -> None:
+    if local_rank >= torch.cuda.device_count():
+        raise ConfigError(
+            f"process {local_rank} of this machine has no GPU: it has {torch.cuda.device_count()}"
+        )
+    torch.cuda.set_device(local_rank)
 
 
 def check_divides(batch_size: int, size: int) -> None:

@@ -68,7 +68,7 @@ def test_what_is_noted_is_drawn(drawn, tmp_path):
     rows = records([0.5, 0.75, 0.625], [None, 0.5, 0.0])
     draw_curves(tmp_path / "curves.png", rows, title=r"member-0 $\no$")
     (figure,) = drawn
-    losses = panel(figure, "Loss (mean NLL)")
+    losses = panel(figure, "Loss")
     assert [line.get_label() for line in losses.lines] == ["training", "validation"]
     assert losses.lines[0].get_ydata() == pytest.approx([2, 1, 2 / 3])
     assert losses.lines[1].get_ydata() == pytest.approx([3, 1.5, 1])
@@ -93,9 +93,9 @@ def test_the_best_epoch_is_marked(drawn, tmp_path):
 
 def test_one_point_is_seen(drawn, tmp_path):
     draw_curves(tmp_path / "curves.png", records([0.5]), title="")
-    assert {line.get_marker() for line in panel(drawn[0], "Loss (mean NLL)").lines} == {"o"}
+    assert {line.get_marker() for line in panel(drawn[0], "Loss").lines} == {"o"}
     draw_curves(tmp_path / "curves.png", records(np.linspace(0, 1, 50)), title="")
-    assert {line.get_marker() for line in panel(drawn[1], "Loss (mean NLL)").lines} == {"None"}
+    assert {line.get_marker() for line in panel(drawn[1], "Loss").lines} == {"None"}
 
 
 def test_where_there_is_no_overlap_the_picture_says_so(drawn, tmp_path):

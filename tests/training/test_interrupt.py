@@ -15,12 +15,20 @@ def test_a_signal_is_a_wish(number):
         raise RuntimeError("heeded")
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_the_same_signal_again_ends_at_once(number):
+def test_a_second_ctrl_c_ends_at_once():
     with pytest.raises(KeyboardInterrupt), heeding():
-        signal.raise_signal(number)
-        signal.raise_signal(number)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         pytest.fail("went on")
+
+
+def test_sigterm_may_come_from_several_sides():
+    """A scheduler sends it to every process, and the trainer to its workers once more."""
+    with pytest.raises(RuntimeError, match="heeded"), heeding() as wish:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert wish.is_made
+        raise RuntimeError("heeded")
 
 
 def test_the_terminal_and_the_parent_may_ask_for_the_same(monkeypatch):

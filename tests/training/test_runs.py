@@ -435,6 +435,15 @@ def test_an_unfinished_run_is_begun_anew_only_when_told(unfinished, run, tmp_pat
     assert not (tmp_path / "run" / "member-0" / "mark").exists()
 
 
+def test_a_run_that_others_are_at_work_on_is_not_begun_anew(unfinished, tmp_path, capsys):
+    with session.held(unfinished / "member-1"):
+        assert train(tmp_path / "run", "--overwrite") == 2
+    assert capsys.readouterr().err == (
+        f"error: {unfinished / 'member-1'} is being trained by another process\n"
+    )
+    assert (unfinished / "member-0" / "member.json").is_file()
+
+
 def test_pixel_statistics_by_hand():
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 3, 2), dtype=np.uint8)
     mean, std = pixel_statistics(images)

@@ -1,18 +1,22 @@
 """Several processes that train one member together: real ones, over gloo on loopback."""
 
+import json
 import multiprocessing
 import os
 import socket
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from training import loop
 from training.config import OptimizerConfig, TrainingConfig
 from training.data.config import DatasetConfig
 from training.data.datasets import load_dataset
-from training.errors import ConfigError
+from training.errors import ConfigError, StoppedError
 from training.models import ModelSpec
 from training.seeds import Seeds
 from training.selection.config import SelectionConfig
@@ -75,6 +79,77 @@ def work(rank, port, folder, selection):
     with teamed() as team:
         visits, weights, record = train_and_note(folder, selection, team)
     np.savez(folder / f"seen-{rank}.npz", visits=visits, weights=weights, nll=record.validation_nll)
+
+
+def work_until_told(rank, port, folder):
+    """Ends well when told to stop; what it leaves is a checkpoint."""
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    task = replace(make_task(folder, "hard-batch"), checkpoint_s=0.0)
+    name, colour = "torchvision:mobilenet_v3_small", {"mean": (0.3,) * 3, "std": (0.4,) * 3}
+    task = replace(task, spec=replace(task.spec, name=name, channels=3, **colour))
+    task = replace(task, training=replace(task.training, epochs=1))
+    task = replace(task, train=in_colour(task.train), validation=in_colour(task.validation))
+    with teamed() as team, held(folder, team):
+        try:
+            trained = train_or_resume(task, team)
+        except StoppedError:
+            return
+    weights = torch.cat([parameter.detach().flatten() for parameter in trained.model.parameters()])
+    np.savez(folder / f"seen-{rank}.npz", weights=weights.numpy(), mask=torch.rand(8).numpy())
+
+
+def in_colour(split):
+    return replace(split, images=np.repeat(split.images, 3, axis=3))
+
+
+def run_two(context, folder, stop_at=None):
+    """Two processes; both are sent SIGTERM when the checkpoint of that update, or a later one, is there."""
+    port = free_port()
+    processes = [context.Process(target=work_until_told, args=(rank, port, folder)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    while stop_at is not None and processes[0].is_alive() and updates_saved(folder) < stop_at:
+        time.sleep(0.05)
+    for process in processes:
+        if stop_at is not None:
+            process.terminate()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+def updates_saved(folder):
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(path, framework="np") as file:
+        return json.loads(file.metadata()["training"])["spent"]["updates"]
+
+
+def test_two_processes_stop_together_and_go_on_to_the_same_bits(tmp_path, context):
+    """With dropout, whose draws differ between the processes and are kept for each."""
+    for name in ("straight", "stopped"):
+        (tmp_path / name).mkdir()
+    run_two(context, tmp_path / "straight")
+    run_two(context, tmp_path / "stopped", stop_at=3)
+    assert 3 <= updates_saved(tmp_path / "stopped") < 10
+    assert not (tmp_path / "stopped" / "seen-0.npz").exists()
+    run_two(context, tmp_path / "stopped")
+    straight, stopped = (
+        [np.load(tmp_path / name / f"seen-{rank}.npz") for rank in range(2)]
+        for name in ("straight", "stopped")
+    )
+    for rank in range(2):
+        assert np.array_equal(straight[rank]["weights"], stopped[rank]["weights"])
+        assert np.array_equal(straight[rank]["mask"], stopped[rank]["mask"])
+    assert np.array_equal(straight[0]["weights"], straight[1]["weights"])
+    assert not np.array_equal(straight[0]["mask"], straight[1]["mask"])
 
 
 def free_port():

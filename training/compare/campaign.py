@@ -7,6 +7,7 @@ runs/LABELS/ARM/seed-S/         result.json, metrics.csv, updates.csv, tensorboa
 Seeds come one after the other, each with all arms, so that a comparison broken off has whole seeds.
 """
 
+import hashlib
 import json
 import platform
 from collections.abc import Iterable
@@ -19,11 +20,11 @@ from training.compare.config import OWN, SETTINGS, Comparison
 from training.compare.results import Result
 from training.compare.statistics import summarise
 from training.compare.table import write_report
-from training.compare.trial import Trial, run_trial
+from training.compare.trial import RESULT, Trial, read_result, run_trial
 from training.config import OutputConfig, plain
 from training.data.datasets import Dataset, load_dataset
 from training.errors import ConfigError
-from training.members import is_finished
+from training.members import WEIGHTS, is_finished
 from training.models import check_model_name
 from training.runs import check_fits, make_specs, member_folder, read_manifest
 from training.seeds import Seeds
@@ -42,8 +43,8 @@ def compare(comparison: Comparison, output: OutputConfig, command: str) -> int:
     check_fits(comparison.base, len(first.train))
     earlier = _earlier(comparison)
     trials = list(_trials(comparison, datasets, output, earlier))
-    _settle(output.out, comparison, datasets)
-    results = run_all(run_trial, trials, output.jobs)
+    _settle(output.out, comparison, datasets, earlier)
+    results = run_all(run_trial, trials, output.jobs) + _before(output.out, trials)
     _report(comparison, results, output.out, command, first)
     return len(results)
 
@@ -73,6 +74,13 @@ def _trials(
                 yield Trial(arm=arm, task=task, test=dataset.test)
 
 
+def _before(out: Path, trials: list[Trial]) -> list[Result]:
+    """Results of arms, seeds and label sets that stood here already and are not named this time."""
+    named = {trial.task.folder for trial in trials}
+    paths = sorted(out.glob(f"runs/*/*/seed-*/{RESULT}"))
+    return [read_result(path) for path in paths if path.parent not in named]
+
+
 def _earlier(comparison: Comparison) -> tuple[Path, ...]:
     if comparison.earlier is None:
         return ()
@@ -84,9 +92,15 @@ def _earlier(comparison: Comparison) -> tuple[Path, ...]:
     return folders
 
 
-def _settle(out: Path, comparison: Comparison, datasets: dict[str, Dataset]) -> None:
+def _settle(
+    out: Path, comparison: Comparison, datasets: dict[str, Dataset], earlier: tuple[Path, ...]
+) -> None:
     """The folder, made here or found with the same settings; arms and label sets may have come to it."""
-    arms = {comparison.arm(one, OWN).name: plain(asdict(one)) for one in comparison.selections}
+    members = [hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest() for folder in earlier]
+    arms = {
+        comparison.arm(one, OWN).name: plain(asdict(one)) | {"earlier": members if one.needs_earlier else []}
+        for one in comparison.selections
+    }
     data = {
         labels: {"fingerprint": dataset.fingerprint, "test_rows": len(dataset.test)}
         for labels, dataset in datasets.items()
