@@ -59,7 +59,7 @@ def _make_parser() -> Parser:
         "python -m training compare",
         "Train one model under several selections and seeds at equal budgets, and say which is better.\n"
         "The budget in updates, samples run forward or seconds (--budget) holds for every run; the learning\n"
-        "rate comes down to zero within it (schedule cosine). Judged are the last weights, on the test split.",
+        "rate comes down to zero in it (schedule cosine). Judged are the last weights, on the test split.",
     )
     group = parser.add_argument_group("comparison")
     group.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for runs and report")
