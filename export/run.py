@@ -15,6 +15,9 @@ from cascade.fitting.fit import MIN_ROWS
 from export.errors import RunError
 
 FORMAT_VERSION = 1
+PARTIAL = ".partial"
+"""What a run's folder is called in addition while it is being trained."""
+
 DATATYPE = "UINT8"
 """Models of `training` take raw pixels, and normalise inside."""
 
@@ -51,7 +54,7 @@ class Run:
 
 def read_run(folder: Path) -> Run:
     """RunError or FormatError names the file and what is wrong with it."""
-    if not folder.is_dir():
+    if not folder.is_dir() or folder.suffix == PARTIAL:
         raise RunError(_missing(folder))
     fields = _versioned(folder / "run.json")
     classes = strings(fields.take("classes", list), f"{fields.where}: classes")
@@ -68,8 +71,9 @@ def read_run(folder: Path) -> Run:
 
 
 def _missing(folder: Path) -> str:
-    if folder.with_name(f"{folder.name}.partial").is_dir():
-        return f"{folder}: its training is unfinished: python -m training --resume --out {folder}"
+    run = folder.with_name(folder.name.removesuffix(PARTIAL))
+    if run.with_name(f"{run.name}{PARTIAL}").is_dir():
+        return f"{folder}: its training is unfinished: python -m training --resume --out {run}"
     return f"{folder}: no such run"
 
 

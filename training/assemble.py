@@ -103,6 +103,10 @@ def _tables(recipe: Settings, models: list[str]) -> list[Settings]:
 def _own(given: Settings, num_members: int) -> list[Settings]:
     """What is given for each member alone."""
     lists = {name: _spread(name, given[name], num_members) for name in PER_MEMBER if name in given}
+    if len(given.get("selection", ())) > 1 and len(given.get("delta", ())) == 1:
+        # One delta for all: for all that take one.
+        pairs = zip(lists["selection"], lists["delta"], strict=True)
+        lists["delta"] = [None if name == "none" else delta for name, delta in pairs]
     return [_placed({name: values[index] for name, values in lists.items()}) for index in range(num_members)]
 
 

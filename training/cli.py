@@ -71,9 +71,10 @@ def train(arguments: Sequence[str]) -> str:
             return ""
     trained = [f"{accuracy:.1%}" for accuracy in summary.validation_accuracies if accuracy is not None]
     total = len(summary.validation_accuracies)
+    members = f"{total} member{'s' if total > 1 else ''}"
     if summary.is_whole:
-        return f"{summary.folder}: {total} members, validation accuracy {', '.join(trained)}"
-    return f"{summary.folder}: {len(trained)} of {total} members trained"
+        return f"{summary.folder}: {members}, validation accuracy {', '.join(trained)}"
+    return f"{summary.folder}: {len(trained)} of {members} trained"
 
 
 def parse(arguments: Sequence[str]) -> tuple[Settings | None, OutputConfig]:

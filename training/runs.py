@@ -9,6 +9,7 @@ member-1/ ...
 
 import json
 import platform
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -58,6 +59,8 @@ def make_run(config: RunConfig, output: OutputConfig, command: str, team: Team =
     for name in {member.model for member in config.members}:
         check_model_name(name)
     dataset = _load(config, team)
+    if dataset.skipped and team.is_first:
+        print(f"left out {len(dataset.skipped)} unreadable images; run.json names them", file=sys.stderr)
     for member in config.members:
         check_fits(member.training, len(dataset.train), team.size)
     specs = make_specs([member.model for member in config.members], dataset)

@@ -403,7 +403,7 @@ def test_what_is_not_given_is_left_to_the_recipe():
     config = parse_config(text.split())
     assert [member.model for member in config.members] == ["resnet8"] * 2
     training = config.members[0].training
-    assert (training.epochs, training.optimizer.lr, training.optimizer.nesterov) == (12, 0.25, True)
+    assert (training.epochs, training.optimizer.lr, training.optimizer.nesterov) == (8, 0.25, True)
 
 
 @pytest.mark.parametrize(
@@ -450,3 +450,11 @@ def test_the_help_names_defaults(help_text):
     for name, defaults in DATASETS.items():
         assert f"{name}: {defaults.augmentation}" in help_text
         assert f"{name}: {defaults.copies}" in help_text
+
+
+def test_one_delta_is_for_the_members_that_take_one():
+    given = {"dataset": {"name": "digits"}, "models": ["resnet8", "resnet8"], "delta": [0.3]}
+    config = assemble(given | {"selection": ["none", "hard-batch"]})
+    assert [member.training.selection.delta for member in config.members] == [1.0, 0.3]
+    with pytest.raises(ConfigError, match=r"delta 0\.3 has no meaning with selection none"):
+        assemble(given | {"selection": ["none"]})

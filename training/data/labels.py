@@ -65,5 +65,10 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise DatasetError(f"there is no file of labels {path}") from error
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+    except OSError as error:
         raise DatasetError(f"{path} can't be read as labels: {error}") from error
+    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+        # NumPy takes whatever it doesn't know for a pickle, and advises to trust it.
+        raise DatasetError(
+            f"{path} can't be read as labels: it is no whole .npy or .npz of numbers"
+        ) from error
