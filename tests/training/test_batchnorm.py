@@ -127,7 +127,7 @@ def ranks(tmp_path_factory):
     finally:
         for process in processes:
             process.kill()
-    return [torch.load(folder / f"rank-{rank}.pt") for rank in range(2)]
+    return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,8 @@ def train_and_note(folder, selection, team):
     return np.stack(visits), weights.numpy(), trained.state.records[-1]
 
 
-def work(rank, port, folder, selection):
+def be_one_of_two(rank, port):
+    """What torchrun would tell a process."""
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -76,6 +77,10 @@ def work(rank, port, folder, selection):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
+
+
+def work(rank, port, folder, selection):
+    be_one_of_two(rank, port)
     with teamed() as team:
         visits, weights, record = train_and_note(folder, selection, team)
     np.savez(folder / f"seen-{rank}.npz", visits=visits, weights=weights, nll=record.validation_nll)
@@ -83,13 +88,7 @@ def work(rank, port, folder, selection):
 
 def work_until_told(rank, port, folder):
     """Ends well when told to stop; what it leaves is a checkpoint."""
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
+    be_one_of_two(rank, port)
     task = replace(make_task(folder, "hard-batch"), checkpoint_s=0.0)
     name, colour = "torchvision:mobilenet_v3_small", {"mean": (0.3,) * 3, "std": (0.4,) * 3}
     task = replace(task, spec=replace(task.spec, name=name, channels=3, **colour))
