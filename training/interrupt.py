@@ -33,7 +33,7 @@ class StopWish:
 def heeding() -> Iterator[StopWish]:
     """Signals make the wish as long as this lasts; only a process's main thread can be told so.
 
-    A wish that came too late for the block to heed it is raised when it ends, as if it came then.
+    A wish that came too late for the block to heed it is a KeyboardInterrupt when it ends.
     """
     wish = StopWish()
     if threading.current_thread() is not threading.main_thread():
@@ -45,5 +45,6 @@ def heeding() -> Iterator[StopWish]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for asked in sorted(wish.signals):
-        signal.raise_signal(asked)
+    # Not by the handlers put back: a job that a shell has put into the background begins with Ctrl-C ignored.
+    if wish.is_made:
+        raise KeyboardInterrupt

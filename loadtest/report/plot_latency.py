@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from loadtest.report.plot_style import label, legend_above, new_figure, policy_colours
 from loadtest.results import Results
 
+EMPTY_LIMITS_MS = (1.0, 1000.0)
 QUANTILES = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
 
 
@@ -33,6 +34,9 @@ def draw_latency(results: Results) -> Figure:
         _scale(axes, len(campaign.schedule))
         label(axes, title=f"over {protocol}", x="percentile of requests")
     panels[0].set_ylabel("latency, ms (log)")
+    if not any(np.isfinite(load.samples.latency_ms).any() for load in campaign.loads.values()):
+        # Without an answer there is nothing that a logarithmic axis could take its limits from.
+        panels[0].set_ylim(EMPTY_LIMITS_MS)
     legend_above(figure, panels[0])
     return figure
 

@@ -69,6 +69,14 @@ def test_latency_is_drawn_from_the_intended_send_up_to_the_requests_without_an_a
             assert line.get_xdata() == pytest.approx(-np.log10(1 - np.arange(9) / 10))
 
 
+def test_a_load_without_a_single_answer_is_drawn_too(results: Results) -> None:
+    """As when the server dies before the first: a logarithmic axis has no limits to take from the data."""
+    samples = waiting_samples()
+    figure = draw_latency(with_load(results, replace(samples, status=np.ones(10, np.int8))))
+    assert all(len(line.get_xdata()) == 0 for axes in figure.axes for line in axes.lines)
+    assert len(png(figure)) > 1000
+
+
 def bars_of(axes: Axes) -> list[tuple[list[float], bool]]:
     """Of each part, the shares of the policies, and whether it is hatched as rejected."""
     parts = []
