@@ -6,6 +6,8 @@ answer. Policy `window` forwards scores within [0.4, 0.6]; all policies accept s
 
 import asyncio
 import json
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -78,13 +80,16 @@ def raw(name: str, array: np.ndarray) -> bytes:
 
 @dataclass
 class TinyServer:
-    """Knobs may be turned while it runs. `stall_at` and `refuse_every` count inference requests from 1;
+    """Knobs may be turned while it runs. `stall_at`, `strike_at` and `refuse_every` count inference requests
+    from 1, a census's and a warm-up's too; `strike` is the signal that its process then sends to itself.
     `control` holds JSON by path, answered in the place of what belongs there."""
 
     http_port: int = 0
     grpc_port: int = 0
     stall_at: int = 0
     stall_s: float = 0.0
+    strike_at: int = 0
+    strike: int = 0
     refuse_every: int = 0
     garble_grpc: bool = False
     uncounted_rows: int = 0
@@ -107,6 +112,8 @@ class TinyServer:
         self.num_requests += 1
         if self.num_requests == self.stall_at:
             time.sleep(self.stall_s)
+        if self.num_requests == self.strike_at:
+            os.kill(os.getpid(), self.strike)
         if self.refuse_every and self.num_requests % self.refuse_every == 0:
             return None
         outputs = answers(np.frombuffer(data, "<f4").reshape(shape), policy)
@@ -252,5 +259,6 @@ def tiny_server() -> Iterator[TinyServer]:
 
 if __name__ == "__main__":
     with tiny_server() as running:
+        running.strike, running.strike_at = map(int, sys.argv[1:])
         print(running.http_url, flush=True)
         threading.Event().wait()

@@ -1,22 +1,23 @@
 """Several processes that train one member together: real ones, over gloo on loopback."""
 
-import json
 import multiprocessing
 import os
+import signal
 import socket
-import time
-from dataclasses import replace
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
+from tests.training.test_resume import updates_saved
+from tests.training.tiny import make_task as make_tiny_task
 from training import loop
 from training.config import OptimizerConfig, TrainingConfig
 from training.data.config import DatasetConfig
 from training.data.datasets import load_dataset
 from training.errors import ConfigError, StoppedError
+from training.interrupt import SIGNALS
 from training.models import ModelSpec
 from training.seeds import Seeds
 from training.selection.config import SelectionConfig
@@ -24,6 +25,8 @@ from training.session import Task, held, train_or_resume
 from training.team import ALONE, Team, check_divides, teamed
 
 EPOCHS = 3
+# Amid the second of three epochs of 8 updates.
+STOP_AT = 13
 
 
 def make_task(folder, selection, **options):
@@ -69,7 +72,8 @@ def train_and_note(folder, selection, team):
 
 
 def be_one_of_two(rank, port):
-    """What torchrun would tell a process."""
+    """What torchrun would tell a process, which begins with nothing held back."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -86,59 +90,57 @@ def work(rank, port, folder, selection):
     np.savez(folder / f"seen-{rank}.npz", visits=visits, weights=weights, nll=record.validation_nll)
 
 
-def work_until_told(rank, port, folder):
-    """Ends well when told to stop; what it leaves is a checkpoint."""
+def work_until_told(rank, port, folder, stop_at):
+    """Ends well when told to stop; what it leaves is a checkpoint. The two are told one update apart."""
     be_one_of_two(rank, port)
-    task = replace(make_task(folder, "hard-batch"), checkpoint_s=0.0)
-    name, colour = "torchvision:mobilenet_v3_small", {"mean": (0.3,) * 3, "std": (0.4,) * 3}
-    task = replace(task, spec=replace(task.spec, name=name, channels=3, **colour))
-    task = replace(task, train=in_colour(task.train), validation=in_colour(task.validation))
+    dataset = load_dataset(DatasetConfig(name="digits", difficulty=0.2, copies=1))
+    task = make_tiny_task(dataset, folder)
     with teamed() as team, held(folder, team):
         try:
-            trained = train_or_resume(task, team)
+            with told_after(None if stop_at is None else stop_at - rank):
+                trained = train_or_resume(task, team)
         except StoppedError:
             return
     weights = torch.cat([parameter.detach().flatten() for parameter in trained.model.parameters()])
     np.savez(folder / f"seen-{rank}.npz", weights=weights.numpy(), mask=torch.rand(8).numpy())
 
 
-def in_colour(split):
-    return replace(split, images=np.repeat(split.images, 3, axis=3))
+@contextmanager
+def told_after(update):
+    """This process is sent SIGTERM when it has made that update."""
+    note = loop._note
+
+    def telling(state, *rest):
+        note(state, *rest)
+        if state.spent.updates == update:
+            signal.raise_signal(signal.SIGTERM)
+
+    loop._note = telling
+    try:
+        yield
+    finally:
+        loop._note = note
 
 
-def run_two(context, folder, stop_at=None):
-    """Two processes; both are sent SIGTERM when the checkpoint of that update, or a later one, is there."""
+def run_two(context, work, *arguments):
     port = free_port()
-    processes = [context.Process(target=work_until_told, args=(rank, port, folder)) for rank in range(2)]
+    processes = [context.Process(target=work, args=(rank, port, *arguments)) for rank in range(2)]
     for process in processes:
         process.start()
-    while stop_at is not None and processes[0].is_alive() and updates_saved(folder) < stop_at:
-        time.sleep(0.05)
-    for process in processes:
-        if stop_at is not None:
-            process.terminate()
     for process in processes:
         process.join(300)
     assert [process.exitcode for process in processes] == [0, 0]
-
-
-def updates_saved(folder):
-    path = folder / "checkpoint.safetensors"
-    if not path.exists():
-        return 0
-    with safe_open(path, framework="np") as file:
-        return json.loads(file.metadata()["training"])["spent"]["updates"]
 
 
 def test_two_processes_stop_together_and_go_on_to_the_same_bits(tmp_path, context):
     """With dropout, whose draws differ between the processes and are kept for each."""
     for name in ("straight", "stopped"):
         (tmp_path / name).mkdir()
-    run_two(context, tmp_path / "straight")
-    run_two(context, tmp_path / "stopped", stop_at=1)
-    assert 1 <= updates_saved(tmp_path / "stopped") < EPOCHS * 10
+    run_two(context, work_until_told, tmp_path / "straight", None)
+    run_two(context, work_until_told, tmp_path / "stopped", STOP_AT)
+    assert updates_saved(tmp_path / "stopped") == STOP_AT
     assert not (tmp_path / "stopped" / "seen-0.npz").exists()
-    run_two(context, tmp_path / "stopped")
+    run_two(context, work_until_told, tmp_path / "stopped", None)
     straight, stopped = (
         [np.load(tmp_path / name / f"seen-{rank}.npz") for rank in range(2)]
         for name in ("straight", "stopped")
@@ -172,13 +174,7 @@ def test_two_processes_select_the_same_batches_as_one(tmp_path, context, selecti
 
     together = tmp_path / "together"
     together.mkdir()
-    port = free_port()
-    processes = [context.Process(target=work, args=(rank, port, together, selection)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(300)
-    assert [process.exitcode for process in processes] == [0, 0]
+    run_two(context, work, together, selection)
     seen = [np.load(together / f"seen-{rank}.npz") for rank in range(2)]
     for one in seen:
         assert np.array_equal(one["visits"], visits)
