@@ -71,7 +71,7 @@ def _network(name: str, seed: int) -> tuple[bytes, float]:
     import torch
 
     from export.graph import export_graph
-    from export.triton_config import MemberSignature
+    from export.signature import plain_signature
     from training.models import ModelSpec, build_model, count_macs
 
     torch.manual_seed(seed)
@@ -86,7 +86,7 @@ def _network(name: str, seed: int) -> tuple[bytes, float]:
         std=(0.25,) * channels,
     )
     model = build_model(spec).eval()
-    signature = MemberSignature(input=_image_input(REAL_IMAGE), num_classes=CLASSES)
+    signature = plain_signature((_image_input(REAL_IMAGE),), CLASSES)
     return export_graph(model, signature), float(count_macs(model, spec))
 
 

@@ -6,7 +6,7 @@ each policy names the sha256 of the members it was fitted on and is refused with
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from cascade.errors import FormatError, PolicyError
 from cascade.fields import Fields, number, read_json, strings, write_json
 from cascade.policy import Policy
 from cascade.policy_file import check_sizes, policy_from_json, policy_to_json
+from cascade.runtime import Runtime, ServiceCurve, curve_from_json, runtime_from_json
 from cascade.scores import OutputKind, check_score
 from cascade.stages import Stages, stages_from_json
 
@@ -25,6 +26,9 @@ DATATYPES = (
     *("FP16", "FP32", "FP64", "BYTES"),
 )
 OUTPUT_KINDS: tuple[OutputKind, ...] = ("logits", "probabilities")
+MODEL_FILES = {"onnx": "model.onnx", "tensorrt": "model.plan"}
+"""What a member's file is called, by its format, as Triton wants it."""
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,8 @@ class TensorSpec:
 class Member:
     """A model of the ensemble, as the repository holds it.
 
-    `inputs` maps the cascade's input names to the member's own; `macs` is per row.
+    `inputs` maps the cascade's input names to the member's own; `macs` is per row. `precision` is that of
+    most of its arithmetic; `service_curve` what its batches take, where that was measured.
     """
 
     name: str
@@ -59,16 +64,30 @@ class Member:
     output: str = "logits"
     output_kind: OutputKind = "logits"
     inputs: Mapping[str, str] = field(default_factory=dict)
+    format: str = "onnx"
+    precision: str = "fp32"
+    service_curve: ServiceCurve | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("format", self.format, MODEL_FILES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                raise FormatError(f"member {self.name!r}: {name} {value!r} is none of {', '.join(known)}")
 
     @property
     def file(self) -> str:
         """Where the model lies, relative to the repository."""
-        return f"{self.name}/{self.version}/model.onnx"
+        return f"{self.name}/{self.version}/{MODEL_FILES[self.format]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cascade:
-    """An ordered list of stages, served under one model name, with the policies that drive it."""
+    """An ordered list of stages, served under one model name, with the policies that drive it.
+
+    `runtime` is how the embedded runtime ran its members fastest, where that was measured.
+    """
 
     name: str
     version: int
@@ -79,6 +98,7 @@ class Cascade:
     policies: Mapping[str, Policy]
     default_policy: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    runtime: Runtime | None = None
 
     def __post_init__(self) -> None:
         if self.version < 1:
@@ -173,6 +193,7 @@ def cascade_from_json(value: object, where: str) -> Cascade:
     fields.version(FORMAT_VERSION)
     stages = stages_from_json(fields.take("stages", list), f"{where}: stages")
     policies = fields.take("policies", dict)
+    runtime = fields.take("runtime", dict, None)
     parts = {
         "name": fields.take("name", str),
         "version": fields.take("version", int),
@@ -186,6 +207,7 @@ def cascade_from_json(value: object, where: str) -> Cascade:
         },
         "default_policy": fields.take("default_policy", str),
         "provenance": fields.take("provenance", dict, {}),
+        "runtime": None if runtime is None else runtime_from_json(runtime, f"{where}: runtime"),
     }
     fields.close()
     try:
@@ -199,7 +221,7 @@ def write_cascade(path: Path, cascade: Cascade) -> None:
 
 
 def cascade_to_json(cascade: Cascade) -> dict[str, Any]:
-    return {
+    document = {
         "format_version": FORMAT_VERSION,
         "name": cascade.name,
         "version": cascade.version,
@@ -214,6 +236,7 @@ def cascade_to_json(cascade: Cascade) -> dict[str, Any]:
         "policies": {name: policy_to_json(policy) for name, policy in cascade.policies.items()},
         "provenance": dict(cascade.provenance),
     }
+    return document if cascade.runtime is None else document | {"runtime": asdict(cascade.runtime)}
 
 
 def _tensor(value: object, where: str) -> TensorSpec:
@@ -237,23 +260,29 @@ def _member(value: object, where: str) -> Member:
         raise FormatError(f"{where}: output_kind {kind!r} is neither of {', '.join(OUTPUT_KINDS)}")
     if not all(isinstance(name, str) for name in inputs.values()):
         raise FormatError(f"{where}: inputs must map names to names")
-    member = Member(
-        name=fields.take("name", str),
-        version=fields.take("version", int),
-        sha256=fields.take("sha256", str),
-        macs=number(fields.take("macs", (int, float)), f"{where}: macs"),
-        output=fields.take("output", str, "logits"),
-        output_kind=kind,
-        inputs=inputs,
-    )
+    curve = fields.take("service_curve", dict, None)
+    parts = {
+        "name": fields.take("name", str),
+        "version": fields.take("version", int),
+        "sha256": fields.take("sha256", str),
+        "macs": number(fields.take("macs", (int, float)), f"{where}: macs"),
+        "output": fields.take("output", str, "logits"),
+        "format": fields.take("format", str, "onnx"),
+        "precision": fields.take("precision", str, "fp32"),
+        "service_curve": None if curve is None else curve_from_json(curve, f"{where}: service_curve"),
+    }
     fields.close()
+    try:
+        member = Member(output_kind=kind, inputs=inputs, **parts)
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}") from None
     if member.macs <= 0 or member.version < 1:
         raise FormatError(f"{where}: member {member.name!r} needs macs above 0 and a version of 1 or more")
     return member
 
 
 def _member_to_json(member: Member) -> dict[str, Any]:
-    return {
+    document = {
         "name": member.name,
         "version": member.version,
         "sha256": member.sha256,
@@ -261,4 +290,7 @@ def _member_to_json(member: Member) -> dict[str, Any]:
         "output": member.output,
         "output_kind": member.output_kind,
         "inputs": dict(member.inputs),
+        "format": member.format,
+        "precision": member.precision,
     }
+    return document | ({"service_curve": asdict(member.service_curve)} if member.service_curve else {})

@@ -4,15 +4,16 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from export.bounds import Bounds
 from export.errors import CheckError
-from export.logits import Classifier, Images, Logits, in_batches
+from export.rows import Classifier, Outputs, Rows, run_over
 
 BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Differences:
-    """Absolute differences of logits over `rows` rows; `changed` is the share of other predictions.
+    """Absolute differences of outputs over `rows` rows; `changed` is the share of other predictions.
 
     `max_by_batch` is that of a row alone from the same row among others, both by the exported file.
     """
@@ -32,26 +33,29 @@ class Differences:
     def to_json(self) -> dict[str, float]:
         return asdict(self)
 
-    def check_within(self, max_difference: float) -> None:
+    def check_within(self, bounds: Bounds) -> None:
         """CheckError with the figures. A difference that is no number is within nothing."""
-        if not (self.max <= max_difference and self.max_by_batch <= max_difference):
-            raise CheckError(
-                f"the exported file does not compute what the model does ({self}); "
-                f"the maximum allowed is {max_difference:g}"
-            )
+        is_within = all(found <= bounds.max_difference for found in (self.max, self.max_by_batch))
+        if not is_within or np.isinf(self.max):
+            raise self._refused(f"the maximum allowed is {bounds.max_difference:g} (--max-difference)")
+        if self.changed > bounds.max_changed:
+            raise self._refused(f"{bounds.max_changed:.2%} may change at most (--max-changed)")
+
+    def _refused(self, why: str) -> CheckError:
+        return CheckError(f"the exported file does not compute what the model does ({self}); {why}")
 
 
-def measure(model: Classifier, exported: Classifier, images: Images) -> tuple[Differences, Logits]:
-    """The differences on all rows, and the exported file's logits."""
-    logits = in_batches(exported, images, BATCH_SIZE)
-    expected = in_batches(model, images, BATCH_SIZE)
-    difference = np.abs(logits.astype(np.float64) - expected)
-    alone = in_batches(exported, images[:BATCH_SIZE], 1)
+def measure(model: Classifier, exported: Classifier, rows: Rows) -> tuple[Differences, Outputs]:
+    """The differences on all rows, and the exported file's outputs."""
+    outputs = run_over(exported, rows, BATCH_SIZE)
+    expected = run_over(model, rows, BATCH_SIZE)
+    difference = np.abs(outputs.astype(np.float64) - expected)
+    alone = run_over(exported, rows, 1, BATCH_SIZE)
     found = Differences(
-        rows=len(images),
+        rows=len(rows),
         max=float(difference.max()),
         mean=float(difference.mean()),
-        changed=float((logits.argmax(axis=1) != expected.argmax(axis=1)).mean()),
-        max_by_batch=float(np.abs(alone.astype(np.float64) - logits[:BATCH_SIZE]).max()),
+        changed=float((outputs.argmax(axis=1) != expected.argmax(axis=1)).mean()),
+        max_by_batch=float(np.abs(alone.astype(np.float64) - outputs[: len(alone)]).max()),
     )
-    return found, logits
+    return found, outputs

@@ -1,35 +1,39 @@
-"""The command line: arguments and the run are settled before torch is imported, errors are one line."""
+"""The command line: everything given is settled before torch is imported, errors are one line."""
 
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+
+from rich.console import Console
 
 from cascade.errors import CascadeError
-from cascade.scores import SCORES
-from export.errors import ExportError, SettingsError
+from export.errors import ExportError
+from export.options import Parser, add_cascade_options, add_foreign_options, settings_of
 from export.plan import Plan, make_plan
-from export.policies import KINDS
 from export.repository import Repository
-from export.settings import ExportSettings
+from export.run import read_run
 
 BAD_INPUT = 2
+BAD_REPOSITORY = 1
 INTERRUPTED = 130
 
+RUN = """Convert the members of a run, check them, fit policies, and publish them as a cascade.
 
-class Parser(argparse.ArgumentParser):
-    """Raises instead of printing its usage and leaving."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
+Other commands, each with a --help of its own:
+  python -m export add MODEL.onnx ...   publish ONNX files that are there already
+  python -m export verify REPOSITORY    check hashes, load every member, run rows through it
+  python -m export list REPOSITORY      what it holds
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = COMMANDS.get(given[0]) if given else None
     try:
-        _export(_parse(arguments))
+        return _export_run(given) if command is None else command(given[1:])
     except ExportError as error:
         return _fail(error, error.exit_status)
     except (CascadeError, OSError) as error:
@@ -38,7 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error.name} is not installed: pip install '.[export]'", BAD_INPUT)
     except KeyboardInterrupt:
         return _fail("interrupted, nothing was published", INTERRUPTED)
-    return 0
 
 
 def _fail(error: object, status: int) -> int:
@@ -46,85 +49,100 @@ def _fail(error: object, status: int) -> int:
     return status
 
 
-def _parse(arguments: Sequence[str] | None) -> Plan:
-    options = _make_parser().parse_args(arguments)
-    settings = {field.name: getattr(options, field.name) for field in fields(ExportSettings)}
-    return make_plan(options.run, Repository(options.repository), ExportSettings(**settings))
-
-
-def _export(plan: Plan) -> None:
-    # Before torch is imported: its idle threads are to sleep, since ONNX Runtime's run in between.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    print(f"{plan.run.name}: {len(plan.members)} members to export, loading torch")
-    from export.pipeline import export_run
-    from export.report import report
-
-    export = export_run(plan, print)
-    for line in report(plan, export):
-        print(line)
-
-
-def _make_parser() -> Parser:
+def _export_run(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m export",
-        description="Convert the members of a run, check them, fit policies, and publish them as a cascade.",
+        description=RUN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that training wrote")
-    parser.add_argument("--repository", type=Path, required=True, metavar="FOLDER", help="made when missing")
-    parser.add_argument("--name", required=True, help="of the cascade; members are NAME-0, NAME-1, ...")
+    add_cascade_options(parser)
     parser.add_argument(
-        "--stages", metavar="S", help="members of each stage, as in '0;1,2' (default: '0;1;2')"
+        "--resize",
+        action="store_true",
+        help="take images of any height and width, and resize them in the graph",
     )
-    _add_policy_options(parser.add_argument_group("policies"))
-    _add_model_options(parser.add_argument_group("models"))
-    return parser
+    options = parser.parse_args(arguments)
+    source = read_run(options.run, is_resized=options.resize)
+    plan = make_plan(source, Repository(options.repository), settings_of(options))
+    # Before torch is imported: its idle threads are to sleep, since ONNX Runtime's run in between.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    print(f"{source.name}: {len(plan.members)} members to export, loading torch")
+    return _publish(plan)
 
 
-def _add_policy_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--objective",
-        default=ExportSettings.objective,
-        help="coverage@risk=R, risk@coverage=C or accuracy (default %(default)s)",
+def _add(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        prog="python -m export add",
+        description="Publish ONNX classifiers as a cascade: check them, run the samples, fit policies.",
+        allow_abbrev=False,
     )
-    group.add_argument(
-        "--budget",
-        default=ExportSettings.budget,
-        help="1.2x (of stage 1), 0.6full or 3e6macs a row (default %(default)s)",
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.onnx", help="the cheapest first")
+    add_cascade_options(parser)
+    add_foreign_options(parser)
+    options = parser.parse_args(arguments)
+    settings = settings_of(options)
+    from export.foreign import ForeignSettings, read_models
+
+    foreign = ForeignSettings(
+        models=tuple(options.models),
+        samples=options.samples,
+        classes=options.classes,
+        output=options.output,
+        output_kind=options.output_kind,
+        macs=options.macs,
     )
-    group.add_argument(
-        "--score", default=ExportSettings.score, metavar="NAME", help=_choices(SCORES, "%(default)s")
-    )
-    group.add_argument(
-        "--default-policy",
-        default=ExportSettings.default_policy,
-        metavar="NAME",
-        help=_choices(KINDS, "%(default)s"),
-    )
-    group.add_argument(
-        "--seed",
-        type=int,
-        default=ExportSettings.seed,
-        help="divides the calibration rows (default %(default)s)",
-    )
+    return _publish(make_plan(read_models(foreign), Repository(options.repository), settings))
 
 
-def _add_model_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--max-batch-size",
-        type=int,
-        default=ExportSettings.max_batch_size,
-        metavar="N",
-        help="rows that Triton may put together (default %(default)s)",
-    )
-    group.add_argument(
-        "--max-difference",
-        type=float,
-        default=ExportSettings.max_difference,
-        metavar="F",
-        help="of any logit between a model and its exported file (default %(default)s)",
-    )
+def _publish(plan: Plan) -> int:
+    from export.pipeline import export
+    from export.report import report
+
+    done = export(plan, print)
+    for line in report(plan, done):
+        print(line)
+    return 0
 
 
-def _choices(names: Iterable[str], default: str) -> str:
-    return f"{' | '.join(names)} (default {default})"
+def _verify(arguments: Sequence[str]) -> int:
+    with _repository_of(
+        "verify", "Check a repository; the exit status is 1 where something is wrong.", arguments
+    ) as folder:
+        from export.verify import verify
+
+        problems = 0
+        for finding in verify(folder):
+            problems += finding.problem is not None
+            print(
+                f"ok    {finding.what}"
+                if finding.problem is None
+                else f"WRONG {finding.what}: {finding.problem}"
+            )
+        print(
+            f"{folder}: {problems} problem{'s' * (problems != 1)}"
+            if problems
+            else f"{folder}: nothing is wrong"
+        )
+        return BAD_REPOSITORY if problems else 0
+
+
+def _list(arguments: Sequence[str]) -> int:
+    with _repository_of("list", "What a repository holds.", arguments) as folder:
+        from export.listing import listing
+
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        for table in listing(folder):
+            console.print(table)
+        return 0
+
+
+@contextmanager
+def _repository_of(command: str, description: str, arguments: Sequence[str]) -> Iterator[Path]:
+    parser = Parser(prog=f"python -m export {command}", description=description, allow_abbrev=False)
+    parser.add_argument("repository", type=Path, metavar="REPOSITORY")
+    yield parser.parse_args(arguments).repository
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"add": _add, "verify": _verify, "list": _list}

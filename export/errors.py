@@ -1,9 +1,12 @@
-"""What keeps a run from being published. Whatever it is, the repository is left as it was.
+"""What keeps something from being published. Whatever it is, the repository is left as it was.
 
 ExportError
-├── SettingsError     a setting is out of range, or does not fit the run
+├── SettingsError     a setting is out of range, or does not fit the models
 ├── RunError          the run is missing, broken, foreign, or contradicts itself
-├── RepositoryError   the repository cannot hold what is to be published
+├── RowsError         the labelled rows are missing, broken, or do not fit the models
+├── ModelError        an ONNX file cannot be a member: unsafe, broken, or no classifier
+├── RepositoryError   the repository cannot hold what is to be published, or does not hold what it should
+├── ToolError         a program or package that was asked for is not installed, or failed
 ├── GraphError        a model cannot be converted, or its graph is not what was asked for
 └── CheckError        an exported file does not compute what its model computes
 """
@@ -23,7 +26,19 @@ class RunError(ExportError):
     exit_status = 2
 
 
+class RowsError(ExportError):
+    exit_status = 2
+
+
+class ModelError(ExportError):
+    exit_status = 2
+
+
 class RepositoryError(ExportError):
+    exit_status = 2
+
+
+class ToolError(ExportError):
     exit_status = 2
 
 

@@ -1,18 +1,15 @@
-"""A model as an ONNX graph: one file, any number of rows, nothing in it that tells where it was made."""
+"""A torch model as an ONNX graph: one file, any number of rows, nothing that tells where it was made."""
 
-import io
-import logging
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Iterable
 
 import onnx
 import torch
-from google.protobuf.message import Message
 from torch import nn
 
-from export.errors import GraphError
-from export.triton_config import OUTPUT, MemberSignature
+from export.errors import GraphError, ModelError
+from export.onnx_file import check_whole, line, strip_notes
+from export.precision import quiet
+from export.signature import MemberSignature
 
 OPSET = 18
 """The exporter's own, so that nothing is converted after it, and known to every Triton of these years."""
@@ -22,30 +19,35 @@ BATCH = "batch"
 EXAMPLE_ROWS = 2
 """With one, an exporter may take the number of rows for a constant."""
 
+EXAMPLE_EXTENT = 48
+"""Of a dimension that may vary."""
+
 
 def export_graph(model: nn.Module, signature: MemberSignature) -> bytes:
     """A checked graph from UINT8 `(-1, H, W, C)` to FP32 `(-1, classes)`; the same model, the same bytes."""
     try:
-        with _quiet():
+        with quiet():
             graph = _convert(model, signature)
     except torch.onnx.OnnxExporterError as error:
-        raise GraphError(f"torch cannot export it: {_line(error.__cause__ or error)}") from error
-    _strip(graph)
+        raise GraphError(f"torch cannot export it: {line(error.__cause__ or error)}") from error
+    strip_notes(graph)
     check_graph(graph, signature)
     return graph.SerializeToString(deterministic=True)
 
 
 def _convert(model: nn.Module, signature: MemberSignature) -> onnx.ModelProto:
-    example = torch.zeros((EXAMPLE_ROWS, *signature.input.shape[1:]), dtype=torch.uint8)
+    (image,) = signature.inputs
+    extents = [EXAMPLE_EXTENT + place if extent == -1 else extent for place, extent in enumerate(image.shape)]
+    example = torch.zeros((EXAMPLE_ROWS, *extents[1:]), dtype=torch.uint8)
     program = torch.onnx.export(
         model,
         (example,),
         dynamo=True,
         external_data=False,
         opset_version=OPSET,
-        input_names=[signature.input.name],
-        output_names=[OUTPUT],
-        dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+        input_names=[image.name],
+        output_names=[signature.output],
+        dynamic_shapes=(_dynamic(image.shape),),
         verbose=False,
     )
     if program is None:
@@ -53,17 +55,15 @@ def _convert(model: nn.Module, signature: MemberSignature) -> onnx.ModelProto:
     return program.model_proto
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter prints whole graphs, logs and warns; what matters of it is checked or raised."""
-    disabled = logging.root.manager.disable
-    logging.disable()
-    try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
+def _dynamic(shape: tuple[int, ...]) -> dict[int, torch.export.Dim]:
+    names = _extents(shape)
+    return {place: torch.export.Dim(str(names[place])) for place, e in enumerate(shape) if e == -1}
+
+
+def _extents(shape: tuple[int, ...]) -> tuple[str | int, ...]:
+    """A name for the batch and for every other extent that may vary."""
+    varying = (BATCH, "height", "width", "channels")
+    return tuple(varying[place] if extent == -1 else extent for place, extent in enumerate(shape))
 
 
 def check_graph(graph: onnx.ModelProto, signature: MemberSignature) -> None:
@@ -71,41 +71,28 @@ def check_graph(graph: onnx.ModelProto, signature: MemberSignature) -> None:
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GraphError(f"the graph is not valid: {_line(error)}") from error
+        raise GraphError(f"the graph is not valid: {line(error)}") from error
     opsets = {entry.domain: entry.version for entry in graph.opset_import}
     if opsets != {"": OPSET}:
         raise GraphError(f"the graph needs operator sets {opsets}, and {OPSET} was asked for")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.graph.initializer):
-        raise GraphError("the graph keeps weights in another file")
-    _check_tensors("inputs", graph.graph.input, (signature.input.name, "UINT8", signature.input.shape[1:]))
-    _check_tensors("outputs", graph.graph.output, (OUTPUT, "FLOAT", (signature.num_classes,)))
+    try:
+        check_whole(graph)
+    except ModelError as error:
+        raise GraphError(f"the graph {error}") from None
+    (image,) = signature.inputs
+    _check_tensors("inputs", graph.graph.input, (image.name, "UINT8", _extents(image.shape)))
+    _check_tensors("outputs", graph.graph.output, (signature.output, "FLOAT", (BATCH, signature.num_classes)))
 
 
 def _check_tensors(
-    side: str, found: Iterable[onnx.ValueInfoProto], wanted: tuple[str, str, tuple[int, ...]]
+    side: str, found: Iterable[onnx.ValueInfoProto], wanted: tuple[str, str, tuple[str | int, ...]]
 ) -> None:
     described = [_describe(tensor) for tensor in found]
-    name, datatype, extents = wanted
-    expected = [(name, datatype, (BATCH, *extents))]
-    if described != expected:
-        raise GraphError(f"the graph's {side} are {described}, not {expected}")
+    if described != [wanted]:
+        raise GraphError(f"the graph's {side} are {described}, not {[wanted]}")
 
 
 def _describe(tensor: onnx.ValueInfoProto) -> tuple[str, str, tuple[str | int, ...]]:
     kind = tensor.type.tensor_type
     extents = tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim)
     return tensor.name, onnx.TensorProto.DataType.Name(kind.elem_type), extents
-
-
-def _strip(message: Message) -> None:
-    """Drop notes at every level: they hold stack traces, with the paths of this machine."""
-    for field, value in message.ListFields():
-        if field.name in ("metadata_props", "doc_string"):
-            message.ClearField(field.name)
-        elif field.type == field.TYPE_MESSAGE:
-            for child in value if field.is_repeated else [value]:
-                _strip(child)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -4,67 +4,110 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
+from numpy.typing import NDArray
 
 from cascade.cascade_file import SUFFIX, Cascade, write_cascade
 from cascade.policy import Policy
+from cascade.scores import OutputKind, softmax
 from cascade.scores_file import ScoresFile, write_scores
 from export.errors import RepositoryError
-from export.graph import OPSET
-from export.logits import PROVIDERS
+from export.inference import PROVIDERS
 from export.plan import Plan
 from export.policies import fit_policies
 from export.publish import locked, publish, staging_beside
 from export.repository import SCORES_SUFFIX
-from export.run import CalibrationRows
-from export.staged_member import StagedMember, stage_member
+from export.rows import Rows
+from export.source import LoadedModel
+from export.staged_member import StagedMember, naming, stage_member, write_configs
+from export.tune import Tuning, tune, with_tuning
 
-PACKAGES = ("torch", "onnx", "onnxscript", "numpy")
+PACKAGES = ("torch", "onnx", "onnxscript", "numpy", "tensorrt")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What was published."""
+    """What was published; `tuning` is None where nothing was measured."""
 
     members: tuple[StagedMember, ...]
     cascade: Cascade
+    tuning: Tuning | None
 
 
-def export_run(plan: Plan, say: Callable[[str], None]) -> Export:
+def export(plan: Plan, say: Callable[[str], None]) -> Export:
     """Make, check and publish. After any error the repository is as it was; of a kill see `export.publish`.
 
     Raises RepositoryError where somebody else published under this name meanwhile.
     """
-    repository = plan.repository.folder
+    repository, name = plan.repository.folder, plan.settings.name
     with staging_beside(repository) as staging:
         members = _stage_members(plan, staging.new, say)
-        scores = _make_scores(members, plan.run.calibration)
-        write_scores(staging.new / f"{plan.settings.name}{SCORES_SUFFIX}", scores)
+        tuning = _tune(plan, members, say)
+        plan = with_tuning(plan, tuning)
+        write_configs(plan, {member.name: member for member in members}, staging.new)
+        scores = _make_scores(members, plan.source.rows, tuning)
+        write_scores(staging.new / f"{name}{SCORES_SUFFIX}", scores)
         say(f"fitting policies on {scores.num_rows} calibration rows")
         policies = fit_policies(scores, plan.stages, plan.settings)
-        cascade = make_cascade(plan, members, policies)
-        write_cascade(staging.new / f"{plan.settings.name}{SUFFIX}", cascade)
+        cascade = make_cascade(plan, members, policies, tuning)
+        write_cascade(staging.new / f"{name}{SUFFIX}", cascade)
         with locked(repository):
             _check_unchanged(plan, members)
             publish(staging, repository)
-    return Export(members=members, cascade=cascade)
+    return Export(members=members, cascade=cascade, tuning=tuning)
 
 
-def _make_scores(members: Sequence[StagedMember], rows: CalibrationRows) -> ScoresFile:
+def _stage_members(plan: Plan, folder: Path, say: Callable[[str], None]) -> tuple[StagedMember, ...]:
+    """A model that is exported at several precisions is loaded once."""
+    models: dict[int, LoadedModel] = {}
+    members = []
+    for member in plan.members:
+        say(f"{member.name}: converting and checking")
+        if member.place not in models:
+            with naming(member.name):
+                models[member.place] = member.source.load()
+        members.append(stage_member(plan, member, models[member.place], folder))
+        is_needed = any(later.place == member.place for later in plan.members[len(members) :])
+        if not is_needed:
+            del models[member.place]
+    return tuple(members)
+
+
+def _tune(plan: Plan, members: Sequence[StagedMember], say: Callable[[str], None]) -> Tuning | None:
+    if not plan.settings.is_tuned:
+        return None
+    say("measuring how the embedded runtime runs them fastest")
+    return tune(
+        {member.name: (member.file, member.signature) for member in members},
+        plan.source.rows,
+        plan.settings.triton.max_batch_size,
+    )
+
+
+def _make_scores(members: Sequence[StagedMember], rows: Rows, tuning: Tuning | None) -> ScoresFile:
+    """Logits where all members give them, else probabilities."""
+    kinds = {member.signature.output_kind for member in members}
+    kind: OutputKind = "logits" if kinds == {"logits"} else "probabilities"
     return ScoresFile(
-        outputs=np.stack([member.logits for member in members]),
-        kind="logits",
+        outputs=np.stack([_as(kind, member).astype(np.float32) for member in members]),
+        kind=kind,
         labels=rows.labels,
         names=tuple(member.name for member in members),
         macs=tuple(member.macs for member in members),
         sha256=tuple(member.sha256 for member in members),
         groups=rows.groups,
+        seconds=tuple(tuning.seconds_per_row(member.name) for member in members) if tuning else (),
     )
+
+
+def _as(kind: OutputKind, member: StagedMember) -> NDArray[np.floating]:
+    return member.outputs if member.signature.output_kind == kind else softmax(member.outputs)
 
 
 def _check_unchanged(plan: Plan, members: Sequence[StagedMember]) -> None:
@@ -76,47 +119,48 @@ def _check_unchanged(plan: Plan, members: Sequence[StagedMember]) -> None:
             raise RepositoryError(f"member {member.name} was published by others meanwhile: export again")
 
 
-def make_cascade(plan: Plan, members: Sequence[StagedMember], policies: Mapping[str, Policy]) -> Cascade:
+def make_cascade(
+    plan: Plan, members: Sequence[StagedMember], policies: Mapping[str, Policy], tuning: Tuning | None
+) -> Cascade:
     return Cascade(
         name=plan.settings.name,
         version=plan.cascade_version,
-        inputs=(plan.run.input,),
-        classes=plan.run.classes,
-        members=tuple(member.to_cascade(plan.run.input.name) for member in members),
+        inputs=plan.source.inputs,
+        classes=plan.source.classes,
+        members=tuple(
+            member.to_cascade(tuning.curves[member.name] if tuning else None) for member in members
+        ),
         stages=plan.stages,
         policies=policies,
         default_policy=plan.settings.default_policy,
         provenance=_provenance(plan, members),
+        runtime=tuning.runtime if tuning else None,
     )
 
 
-def _stage_members(plan: Plan, folder: Path, say: Callable[[str], None]) -> tuple[StagedMember, ...]:
-    members = []
-    for index, name in enumerate(plan.members):
-        say(f"{name}: converting and checking")
-        members.append(stage_member(plan, index, folder))
-    return tuple(members)
-
-
 def _provenance(plan: Plan, members: Sequence[StagedMember]) -> dict[str, Any]:
-    """Where a data set lay is the trainer's own business, and no news to anyone else."""
-    dataset = {key: value for key, value in plan.run.dataset.items() if key != "data_root"}
     return {
-        "run": plan.run.name,
-        "dataset": dataset,
-        "training_versions": dict(plan.run.versions),
+        **plan.source.provenance,
         "export_versions": _versions(),
-        "opset": OPSET,
+        "opsets": {member.name: _opset(member) for member in members if member.format == "onnx"},
         "provider": PROVIDERS[0],
         "checks": {member.name: member.differences.to_json() for member in members},
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
+def _opset(member: StagedMember) -> int:
+    model = onnx.load(member.file, load_external_data=False)
+    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
 def _versions() -> dict[str, str]:
+    """Of what is installed: not all exports need torch."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
     # ONNX Runtime is installed under several names, and knows its version itself.
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-        "onnxruntime": onnxruntime.__version__,
-    }
+    return {**found, "onnxruntime": onnxruntime.__version__}

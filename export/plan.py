@@ -1,33 +1,42 @@
 """All that can be settled and refused before a model is touched."""
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
 
-from cascade.cascade_file import Cascade, check_name
+from cascade.cascade_file import PRECISIONS, Cascade, check_name
 from cascade.fitting.budget import parse_budget
 from cascade.stages import Stages, parse_stages
 from export.errors import SettingsError
 from export.policies import kinds_for
 from export.repository import Repository
-from export.run import Run, read_run
 from export.settings import ExportSettings
-from export.triton_config import MemberSignature
+from export.source import MemberSource, Source
+from export.tensorrt import check_available
+
+PLAIN = "fp32"
+_PLACE = re.compile(r"\s*([0-9]+)(?::(\w+))?\s*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedMember:
+    """A model of the source at a precision, and the name it is published under."""
+
+    name: str
+    place: int
+    source: MemberSource
+    precision: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`members` are the published names, in the run's order; `previous` is the cascade to be replaced."""
+    """`members` stand in the source's order; `previous` is the cascade to be replaced."""
 
     settings: ExportSettings
-    run: Run
+    source: Source
     repository: Repository
-    members: tuple[str, ...]
+    members: tuple[PlannedMember, ...]
     stages: Stages
     previous: Cascade | None
-
-    @property
-    def signature(self) -> MemberSignature:
-        return MemberSignature(input=self.run.input, num_classes=len(self.run.classes))
 
     @property
     def cascade_version(self) -> int:
@@ -40,36 +49,72 @@ class Plan:
         return tuple(name for name in (self.previous.policies if self.previous else ()) if name not in fitted)
 
 
-def make_plan(run_folder: Path, repository: Repository, settings: ExportSettings) -> Plan:
+def make_plan(source: Source, repository: Repository, settings: ExportSettings) -> Plan:
     """ExportError or CascadeError says what is wrong."""
-    run = read_run(run_folder)
-    members = tuple(f"{settings.name}-{index}" for index in range(len(run.members)))
+    if settings.format == "tensorrt":
+        check_available()
+    members, stages = _plan_members(source, settings)
     for member in members:
-        check_name(member)
+        check_name(member.name)
     plan = Plan(
         settings=settings,
-        run=run,
+        source=source,
         repository=repository,
         members=members,
-        stages=_all_in_stages(settings.stages, members),
+        stages=stages,
         previous=repository.cascade(settings.name),
     )
     _check_policies(plan)
-    repository.check_can_hold(settings.name, members, plan.signature)
+    signatures = {member.name: member.source.signature for member in members}
+    repository.check_can_hold(settings.name, signatures, settings.backend)
     return plan
 
 
-def _all_in_stages(text: str | None, members: tuple[str, ...]) -> Stages:
-    """A member that stands in no stage would be published and never run."""
-    stages = parse_stages(text, members)
-    if sum(map(len, stages)) != len(members):
-        raise SettingsError(f"stages {text!r} must hold each of the members 0 to {len(members) - 1}")
-    return stages
+def _plan_members(source: Source, settings: ExportSettings) -> tuple[tuple[PlannedMember, ...], Stages]:
+    """`0:int8;0;1` to members and stages. A model that stands nowhere would be exported for nothing."""
+    count = len(source.members)
+    text = ";".join(map(str, range(count))) if settings.stages is None else settings.stages
+    entries = [
+        [_parse(entry, text, settings.precision) for entry in stage.split(",")] for stage in text.split(";")
+    ]
+    flat = [entry for stage in entries for entry in stage]
+    if {place for place, _ in flat} != set(range(count)):
+        raise SettingsError(f"stages {text!r} must hold each of the members 0 to {count - 1}, and no other")
+    members = {
+        (place, precision): PlannedMember(
+            name=f"{settings.name}-{place}" + ("" if precision == PLAIN else f"-{precision}"),
+            place=place,
+            source=source.members[place],
+            precision=precision,
+        )
+        for place, precision in sorted(flat, key=lambda entry: (entry[0], PRECISIONS.index(entry[1])))
+    }
+    # Twice the same is refused where every other reader of stages refuses it.
+    names = [member.name for member in members.values()]
+    order = {key: number for number, key in enumerate(members)}
+    stages = parse_stages(
+        ";".join(",".join(str(order[entry]) for entry in stage) for stage in entries), names
+    )
+    return tuple(members.values()), stages
+
+
+def _parse(entry: str, text: str, precision: str) -> tuple[int, str]:
+    form = _PLACE.fullmatch(entry)
+    if form is None or (form[2] or precision) not in PRECISIONS:
+        raise SettingsError(
+            f"stages {text!r} are not of the form '0;1,2', with precisions if need be as in '0:int8;0' "
+            f"({', '.join(PRECISIONS)})"
+        )
+    return int(form[1]), form[2] or precision
 
 
 def _check_policies(plan: Plan) -> None:
     kinds = kinds_for(plan.stages)
     if plan.settings.default_policy not in kinds:
         raise SettingsError(f"default_policy {plan.settings.default_policy!r} is none of {', '.join(kinds)}")
-    macs = dict(zip(plan.members, (member.macs for member in plan.run.members), strict=True))
-    parse_budget(plan.settings.budget).limit([sum(macs[name] for name in stage) for stage in plan.stages])
+    budget = parse_budget(plan.settings.budget)
+    if budget.is_seconds and not plan.settings.is_tuned:
+        raise SettingsError(f"budget {budget} counts seconds, which are only measured with --tune")
+    if not budget.is_seconds:
+        macs = {member.name: member.source.macs for member in plan.members}
+        budget.limit([sum(macs[name] for name in stage) for stage in plan.stages])

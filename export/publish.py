@@ -1,22 +1,25 @@
 """Staging beside a repository, and moving in what was staged.
 
 The cascade's file comes last, after all that it names has reached the disk: whoever reads it, at any moment
-and after a crash too, finds the old cascade or the new one. An error on the way puts everything back. After a
-kill or a crash nobody does: it may leave versions that no cascade names, configurations and a scores file
-newer than the cascade, and the staging folder beside the repository.
+and after a crash too, finds the old cascade or the new one. An error on the way puts everything back; what a
+kill or a crash leaves is put back by the next export, from the journal in the staging folder.
 """
 
 import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from filecmp import cmp
 from pathlib import Path
 
 from cascade.cascade_file import SUFFIX
+from export.journal import Journal, roll_back, sync
+
+STAGING = ".staging"
+HELD = "held"
+"""A file in the staging folder that its export keeps locked: whoever can lock it knows the export is dead."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,18 @@ class Staging:
 def staging_beside(repository: Path) -> Iterator[Staging]:
     """On the repository's file system, so that a rename moves in; gone afterwards, after any error."""
     place = repository.resolve()
-    staging = Staging(Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".staging")))
-    try:
-        staging.new.mkdir()
-        staging.old.mkdir()
-        yield staging
-    finally:
-        shutil.rmtree(staging.folder, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".begun"))
+    staging = Staging(made.with_suffix(STAGING))
+    with (made / HELD).open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        # Only now does it bear the name under which others look for the dead.
+        made.rename(staging.folder)
+        try:
+            staging.new.mkdir()
+            staging.old.mkdir()
+            yield staging
+        finally:
+            shutil.rmtree(staging.folder, ignore_errors=True)
 
 
 @contextmanager
@@ -53,62 +61,88 @@ def locked(repository: Path) -> Iterator[None]:
     place = repository.resolve()
     with (place.parent / f".{place.name}.lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        for left in interrupted(repository):
+            recover(left, repository)
         yield
+
+
+def interrupted(repository: Path) -> list[Path]:
+    """Staging folders of exports that are no more."""
+    place = repository.resolve()
+    return [folder for folder in sorted(place.parent.glob(f".{place.name}.*{STAGING}")) if _is_dead(folder)]
+
+
+def _is_dead(folder: Path) -> bool:
+    with suppress(FileNotFoundError), (folder / HELD).open("rb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def recover(folder: Path, repository: Path) -> None:
+    """Put back what an interrupted publication had changed; one that was complete stays. Call it `locked`."""
+    staging = Staging(folder)
+    # The cascade's file is moved in last: where it is no longer here, all was done.
+    if any(staging.new.glob(f"*{SUFFIX}")):
+        roll_back(folder, repository)
+    shutil.rmtree(folder)
 
 
 def publish(staging: Staging, repository: Path) -> None:
     """Models first, the cascade's file last. Call it `locked`."""
     for path in (staging.new, *staging.new.rglob("*")):
-        _sync(path)
-    with ExitStack() as undo:
+        sync(path)
+    journal = Journal(staging.folder, repository)
+    try:
         if not repository.exists():
+            journal.will_make(repository)
             repository.mkdir()
-            undo.callback(repository.rmdir)
-            _sync(repository.resolve().parent)
+            sync(repository.resolve().parent)
         for model in sorted(path for path in staging.new.iterdir() if path.is_dir()):
-            _move_model(model, repository / model.name, staging.old, undo)
+            _move_model(model, repository / model.name, staging, journal)
         for file in sorted(staging.new.iterdir(), key=_is_cascade):
-            _replace(file, repository / file.name, staging.old / file.name, undo)
-        undo.pop_all()
+            _replace(file, repository / file.name, staging, journal)
+    except BaseException:
+        roll_back(staging.folder, repository)
+        raise
 
 
 def _is_cascade(file: Path) -> bool:
     return file.name.endswith(SUFFIX)
 
 
-def _move_model(model: Path, target: Path, old: Path, undo: ExitStack) -> None:
-    """A new model as a whole; of a known one the new version, and the configuration where it changed."""
+def _move_model(model: Path, target: Path, staging: Staging, journal: Journal) -> None:
+    """A new model as a whole; of a known one the new version, and of other files those that changed."""
     if not target.exists():
-        _move(model, target, undo)
+        _move(model, target, journal)
         return
     for path in sorted(model.iterdir()):
-        if path.is_dir():
-            _move(path, target / path.name, undo)
-        elif not cmp(path, target / path.name, shallow=False):
-            _replace(path, target / path.name, old / f"{model.name}.{path.name}", undo)
-    shutil.rmtree(model)
+        if path.name.isdecimal():
+            _move(path, target / path.name, journal)
+        elif path.is_dir():
+            _move_model(path, target / path.name, staging, journal)
+        else:
+            _replace(path, target / path.name, staging, journal)
+    model.rmdir()
 
 
-def _move(folder: Path, target: Path, undo: ExitStack) -> None:
-    folder.rename(target)
-    undo.callback(shutil.rmtree, target)
-    _sync(target.parent)
-
-
-def _replace(file: Path, target: Path, kept: Path, undo: ExitStack) -> None:
+def _move(folder: Path, target: Path, journal: Journal) -> None:
     if target.exists():
-        shutil.copy2(target, kept)
-        undo.callback(kept.replace, target)
+        raise FileExistsError(f"{target} is there already")
+    journal.will_make(target)
+    folder.rename(target)
+    sync(target.parent)
+
+
+def _replace(file: Path, target: Path, staging: Staging, journal: Journal) -> None:
+    if target.exists() and cmp(file, target, shallow=False) and not _is_cascade(file):
+        file.unlink()
+        return
+    if target.exists():
+        journal.will_replace(target, keep=staging.old)
     else:
-        undo.callback(target.unlink, missing_ok=True)
+        journal.will_make(target)
     file.replace(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    """A file's content, or a folder's entries, reach the disk before whatever is done next."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)

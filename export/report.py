@@ -2,33 +2,62 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cascade.cascade_file import SUFFIX
 from cascade.policy import Policy
 from export.pipeline import Export
 from export.plan import Plan
 from export.repository import CONFIG, SCORES_SUFFIX
 from export.staged_member import StagedMember
+from export.tune import Tuning
 
 
 def report(plan: Plan, export: Export) -> Iterator[str]:
-    folder, name = plan.repository.folder, plan.settings.name
+    folder, name, labels = plan.repository.folder, plan.settings.name, plan.source.rows.labels
     yield f"{folder} holds {name}, version {export.cascade.version}:"
     for member, published in zip(export.members, export.cascade.members, strict=True):
-        yield f"  {published.file}  {_member(member)}"
+        yield f"  {published.file}  {_member(member, labels)}"
         yield f"  {member.name}/{CONFIG}"
-    yield f"  {name}{SCORES_SUFFIX}  {len(plan.run.calibration.labels)} calibration rows"
+    yield f"  {name}{SCORES_SUFFIX}  {len(labels)} calibration rows"
     yield f"  {name}{SUFFIX}  stages {' -> '.join('+'.join(stage) for stage in plan.stages)}"
     if plan.dropped_policies:
         yield f"dropped, since every export starts with its own policies: {', '.join(plan.dropped_policies)}"
     yield f"policies for {plan.settings.objective}, estimated on the rows that set their acceptance:"
     for kind, policy in export.cascade.policies.items():
         yield _policy(kind, policy, is_default=kind == export.cascade.default_policy)
-    yield f"next: python -m serving {folder}"
+    if export.tuning is not None:
+        yield from _tuning(export.tuning)
+    yield f"next: python -m serving {folder}{_flags(export.tuning)}"
 
 
-def _member(member: StagedMember) -> str:
+def _member(member: StagedMember, labels: NDArray[np.int64]) -> str:
     state = "new" if member.is_new else "unchanged"
-    return f"{state}, {member.macs:,.0f} MACs a row; against the model: {member.differences}"
+    accuracy = float((member.outputs.argmax(axis=1) == labels).mean())
+    return (
+        f"{state}, {member.precision}, {member.macs:,.0f} MACs a row, {accuracy:.1%} right here; against the "
+        f"model: {member.differences}"
+    )
+
+
+def _tuning(tuning: Tuning) -> Iterator[str]:
+    """All members together: rows per second of rows that run them all."""
+    yield "rows/s of the embedded runtime, by rows a batch (batches at once x threads each):"
+    for measurement in tuning.measurements:
+        setting = measurement.setting
+        rates = "  ".join(f"{size}: {measurement.rows_per_s(size):,.0f}" for size in measurement.sizes)
+        spinning = " spinning" if setting.is_spinning else ""
+        yield f"  {setting.num_workers} x {setting.num_threads}{spinning}  {rates}"
+    for name, curve in tuning.curves.items():
+        milliseconds = f"{curve.per_row_s * 1000:.3f} ms a row + {curve.per_batch_s * 1000:.3f} ms a batch"
+        yield f"  {name}: a batch takes {milliseconds} on one worker"
+
+
+def _flags(tuning: Tuning | None) -> str:
+    if tuning is None:
+        return ""
+    return f" --workers {tuning.runtime.num_workers} --max-batch-rows {tuning.runtime.max_batch_rows}"
 
 
 def _policy(kind: str, policy: Policy, *, is_default: bool) -> str:

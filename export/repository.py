@@ -1,15 +1,17 @@
 """What a model repository holds already, and what may be added to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from cascade.cascade_file import SUFFIX, Cascade, read_cascade
+from cascade.cascade_file import MODEL_FILES, SUFFIX, Cascade, read_cascade
+from cascade.inside import inside
 from export.errors import RepositoryError
-from export.triton_config import MemberSignature, check_same_signature
+from export.signature import MemberSignature
+from export.triton.config import check_same_signature
 
 CONFIG = "config.pbtxt"
-MODEL = "model.onnx"
 SCORES_SUFFIX = ".scores.npz"
 
 
@@ -32,20 +34,23 @@ class Repository:
     def place(self, member: str, digest: str) -> tuple[int, bool]:
         """The version for a file of this sha256, and whether it is new."""
         newest = self.newest_version(member)
-        path = self.folder / member / str(newest) / MODEL
-        if path.is_file() and file_digest(path) == digest:
-            return newest, False
+        folder = self.folder / member / str(newest)
+        for name in MODEL_FILES.values():
+            if (folder / name).is_file() and file_digest(folder / name) == digest:
+                return newest, False
         return newest + 1, True
 
-    def check_can_hold(self, name: str, members: tuple[str, ...], signature: MemberSignature) -> None:
-        """RepositoryError names what is in the way."""
+    def check_can_hold(self, name: str, members: Mapping[str, MemberSignature], backend: str) -> None:
+        """RepositoryError names what is in the way, FormatError a link that leads out."""
         self._check_folder()
+        for entry in (name + SUFFIX, name + SCORES_SUFFIX, *members):
+            inside(self.folder, entry)
         for taken in (self.folder / name, *(self.folder / (member + SUFFIX) for member in members)):
             if taken.exists():
                 raise RepositoryError(f"{taken} is there: a cascade and a member may not share a name")
-        for member in members:
+        for member, signature in members.items():
             if (self.folder / member).exists():
-                check_same_signature(self.folder / member / CONFIG, signature)
+                check_same_signature(inside(self.folder, f"{member}/{CONFIG}"), signature, backend)
 
     def _check_folder(self) -> None:
         parent = self.folder.resolve().parent

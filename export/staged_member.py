@@ -1,27 +1,33 @@
 """One member: converted, written to the staging folder, and checked against its model."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import torch
-
-from cascade.cascade_file import Member
+from cascade.cascade_file import MODEL_FILES, Member
+from cascade.runtime import ServiceCurve
 from export.check import Differences, measure
-from export.errors import ExportError, RunError
-from export.graph import export_graph
-from export.logits import Classifier, Images, Logits, of_file
-from export.plan import Plan
-from export.repository import CONFIG, MODEL
-from export.triton_config import config_text
-from training.models import load_member
+from export.errors import ExportError
+from export.inference import classifier_of, open_session
+from export.plan import Plan, PlannedMember
+from export.precision import convert
+from export.repository import CONFIG
+from export.rows import Classifier, Outputs
+from export.signature import MemberSignature
+from export.source import LoadedModel
+from export.triton.config import config_text
+from export.triton.warm_up import warm_up_of
+
+PYTHON_MODEL = Path(__file__).parent / "python_backend" / "model.py"
+"""What Triton's Python backend runs: the same ONNX file, by ONNX Runtime."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StagedMember:
-    """`logits` (N, classes) are those of the file on the calibration rows.
+    """`outputs` (N, classes) are those of the file on the calibration rows; `file` is where it lies for now.
 
     A member whose bytes are published already `is_new` no more, and keeps its version.
     """
@@ -31,81 +37,107 @@ class StagedMember:
     is_new: bool
     sha256: str
     macs: float
+    signature: MemberSignature
+    format: str
+    precision: str
+    file: Path
     differences: Differences
-    logits: Logits
+    outputs: Outputs
 
     @property
     def newest_before(self) -> int:
         """The newest version there was when this one got its number; 0 for none."""
         return self.version - 1 if self.is_new else self.version
 
-    def to_cascade(self, input_name: str) -> Member:
+    def to_cascade(self, curve: ServiceCurve | None) -> Member:
         return Member(
             name=self.name,
             version=self.version,
             sha256=self.sha256,
             macs=self.macs,
-            inputs={input_name: input_name},
+            output=self.signature.output,
+            output_kind=self.signature.output_kind,
+            inputs=self.signature.names,
+            format=self.format,
+            precision=self.precision,
+            service_curve=curve,
         )
 
 
-def stage_member(plan: Plan, index: int, folder: Path) -> StagedMember:
-    """Write `NAME/config.pbtxt`, and the model where it is new; ExportError names the member."""
-    name, source = plan.members[index], plan.run.members[index]
-    with _naming(name):
-        model = _load(source.folder)
-        content = export_graph(model, plan.signature)
+def stage_member(plan: Plan, member: PlannedMember, model: LoadedModel, folder: Path) -> StagedMember:
+    """Write the model where it is new, and measure it; ExportError names the member."""
+    with naming(member.name):
+        content = _content(plan, member, model)
         digest = sha256(content).hexdigest()
-        version, is_new = plan.repository.place(name, digest)
-        _write_config(folder / name, plan)
-        file = _write_model(folder / name / str(version) / MODEL, content) if is_new else None
-        published = plan.repository.folder / name / str(version) / MODEL
-        exported = of_file(file or published, plan.run.input.name)
-        differences, outputs = measure(_of_model(model), exported, plan.run.calibration.images)
-        differences.check_within(plan.settings.max_difference)
+        version, is_new = plan.repository.place(member.name, digest)
+        place = folder if is_new else plan.repository.folder
+        file = place / member.name / str(version) / MODEL_FILES[plan.settings.format]
+        (folder / member.name).mkdir()
+        if is_new:
+            _write_version(file, content, plan.settings.backend)
+        exported = _exported(file, member.source.signature, plan.settings.format)
+        differences, outputs = measure(model.reference, exported, plan.source.rows)
+        differences.check_within(plan.settings.bounds(member.precision))
     return StagedMember(
-        name=name,
+        name=member.name,
         version=version,
         is_new=is_new,
         sha256=digest,
-        macs=source.macs,
+        macs=member.source.macs,
+        signature=member.source.signature,
+        format=plan.settings.format,
+        precision=member.precision,
+        file=file,
         differences=differences,
-        logits=outputs,
+        outputs=outputs,
     )
 
 
-def _load(folder: Path) -> torch.nn.Module:
-    try:
-        model, _ = load_member(folder)
-    # Whatever keeps training's own reader from reading a member, the run is to blame.
-    except Exception as error:
-        raise RunError(f"cannot be rebuilt: {' '.join(str(error).split())}") from error
-    return model
+def _content(plan: Plan, member: PlannedMember, model: LoadedModel) -> bytes:
+    rows, signature = plan.source.rows, member.source.signature
+    content = convert(model.content, member.precision, rows, signature)
+    if plan.settings.format == "onnx":
+        return content
+    from export.tensorrt import build_plan
+
+    return build_plan(content, signature, rows, plan.settings.triton.max_batch_size, member.precision)
 
 
-def _of_model(model: torch.nn.Module) -> Classifier:
-    def run(images: Images) -> Logits:
-        with torch.inference_mode():
-            logits: Logits = model(torch.from_numpy(images)).numpy()
-        return logits
+def _exported(file: Path, signature: MemberSignature, file_format: str) -> Classifier:
+    if file_format == "onnx":
+        return classifier_of(open_session(file), signature)
+    from export.tensorrt import classifier_of_plan
 
-    return run
-
-
-def _write_config(folder: Path, plan: Plan) -> None:
-    folder.mkdir()
-    text = config_text(folder.name, plan.signature, plan.settings.max_batch_size)
-    (folder / CONFIG).write_text(text, encoding="utf-8")
+    return classifier_of_plan(file, signature)
 
 
-def _write_model(path: Path, content: bytes) -> Path:
-    path.parent.mkdir()
-    path.write_bytes(content)
-    return path
+def _write_version(file: Path, content: bytes, backend: str) -> None:
+    file.parent.mkdir()
+    file.write_bytes(content)
+    if backend == "python":
+        shutil.copyfile(PYTHON_MODEL, file.parent / PYTHON_MODEL.name)
+
+
+def write_configs(plan: Plan, members: Mapping[str, StagedMember], folder: Path) -> None:
+    """`config.pbtxt` of each member, and the row it is warmed up with."""
+    triton = plan.settings.triton
+    for name, member in members.items():
+        warm_up = warm_up_of(plan.source.rows, member.signature) if triton.is_warmed_up else None
+        if warm_up is not None:
+            warm_up.write(folder / name)
+        text = config_text(
+            name,
+            member.signature,
+            triton,
+            backend=plan.settings.backend,
+            precision=member.precision,
+            warm_up=warm_up,
+        )
+        (folder / name / CONFIG).write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def _naming(member: str) -> Iterator[None]:
+def naming(member: str) -> Iterator[None]:
     try:
         yield
     except ExportError as error:

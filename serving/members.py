@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from cascade.cascade_file import Cascade
 from cascade.cascade_file import Member as MemberSpec
+from cascade.errors import FormatError
+from cascade.inside import inside
 from serving.datatypes import DTYPES
 from serving.errors import MemberFailed, StartupError
 
@@ -84,7 +86,12 @@ def member_key(spec: MemberSpec) -> str:
 
 def load_member(repository: Path, spec: MemberSpec, cascade: Cascade) -> OnnxMember:
     """Load a member after checking that its file is the one the cascade pins."""
-    path = repository / spec.file
+    if spec.format != "onnx":
+        raise StartupError(f"member {spec.name!r} is a {spec.format} file, which only Triton runs")
+    try:
+        path = inside(repository, spec.file)
+    except FormatError as error:
+        raise StartupError(f"member {spec.name!r}: {error}") from None
     try:
         content = path.read_bytes()
     except OSError as error:

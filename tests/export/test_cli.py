@@ -77,18 +77,33 @@ BROKEN_RUNS: dict[str, tuple[Callable[[Path], None], str]] = {
     "other classes": (changed_model(num_classes=9), "gives 9 classes, and the run has 10"),
     "no weights": (without("member-0/model.safetensors"), "member-0/model.safetensors: no such file"),
     "no rows": (without("splits/calibration.npz"), "calibration.npz: no such file"),
-    "rows as text": (with_text("splits/calibration.npz", "rows"), "calibration.npz: not a split"),
-    "pickled rows": (changed_rows(labels=np.array([{}] * 240)), "calibration.npz: not a split"),
-    "no labels": (changed_rows(labels=None), "arrays are missing: labels"),
+    "rows as text": (
+        with_text("splits/calibration.npz", "rows"),
+        "calibration.npz: not an .npz of plain arrays",
+    ),
+    "pickled rows": (
+        changed_rows(labels=np.array([{}] * 240)),
+        "calibration.npz: not an .npz of plain arrays",
+    ),
+    "no labels": (changed_rows(labels=None), "calibration.npz: no array 'labels'; there are: image, groups"),
     "newer rows": (changed_rows(format_version=np.int64(4)), "calibration.npz: format_version 4 is unknown"),
     "versions of rows": (
         changed_rows(format_version=np.array([1, 1])),
         "calibration.npz: format_version is an array of shape (2,), not a number",
     ),
     "few rows": (changed_rows(**rows(39)), "calibration.npz: 39 rows are too few to fit on; at least 40"),
-    "large images": (changed_rows(image=np.zeros((240, 9, 9, 1), np.uint8)), "not uint8 (-1, 8, 8, 1)"),
-    "float images": (changed_rows(image=np.zeros((240, 8, 8, 1))), "image is float64"),
-    "short labels": (changed_rows(labels=np.zeros(3, np.int64)), "labels is int64 (3,), not (240,) integers"),
+    "large images": (
+        changed_rows(image=np.zeros((240, 9, 9, 1), np.uint8)),
+        "image: shape [240, 9, 9, 1], and the model takes [-1, 8, 8, 1]",
+    ),
+    "float images": (
+        changed_rows(image=np.zeros((240, 8, 8, 1))),
+        "image is float64, and the model takes UINT8",
+    ),
+    "short labels": (
+        changed_rows(labels=np.zeros(3, np.int64)),
+        "image has shape [240, 8, 8, 1], and there are 3 labels",
+    ),
     "float groups": (changed_rows(groups=np.zeros(240)), "groups is float64 (240,)"),
     "label 10": (changed_rows(labels=np.full(240, 10)), "calibration.npz: labels lie outside 0..9"),
     "one group": (
@@ -127,7 +142,15 @@ def test_a_broken_run_is_refused_in_one_line(
         (("--score", "luck"), "unknown score 'luck'; there are: msp, "),
         (("--default-policy", "best"), "'best' is none of first, threshold, window, agreement, full"),
         (("--default-policy", "agreement", "--stages", "0,1"), "none of first, threshold, window, full"),
-        (("--stages", "0;2"), "stages '0;2': there are members 0 to 1"),
+        (("--stages", "0;2"), "stages '0;2' must hold each of the members 0 to 1, and no other"),
+        (("--stages", "0;1:fp8"), "stages '0;1:fp8' are not of the form '0;1,2'"),
+        (("--stages", "0;1;0"), "a member stands twice"),
+        (("--budget", "2ms"), "budget 2ms counts seconds, which are only measured with --tune"),
+        (("--preferred-batch-sizes", "1,x"), "'1,x' is not of the form 1,2"),
+        (("--preferred-batch-sizes", "128"), "preferred_batch_sizes must lie within 1..64"),
+        (("--version-policy", "newest"), "version_policy 'newest' is neither 'all' nor 'latest:N'"),
+        (("--accelerator", "tensorrt"), "accelerator tensorrt needs triton_backend onnxruntime"),
+        (("--format", "tensorrt"), "needs the Python package 'tensorrt' or the program 'trtexec'"),
         (("--max-batch-size", "0"), "max_batch_size must be 1 or more, got 0"),
         (("--max-batch-size", "big"), "argument --max-batch-size: invalid int value: 'big'"),
         (("--max-difference", "nan"), "max_difference must be 0 or a finite number"),
@@ -156,7 +179,7 @@ def test_a_repository_that_cannot_be_filled_is_refused(
     assert main([str(run_folder), "--repository", str(nowhere), "--name", "digits"]) == 2
     assert error_line(capsys.readouterr().err) == f"{nowhere}: {nowhere.parent} is no folder"
     (repository / "digits-1" / "config.pbtxt").write_text('backend: "python"')
-    assert "backend differs from this run's" in refused(run_folder, repository, capsys)
+    assert "backend differs from what is to be exported" in refused(run_folder, repository, capsys)
 
 
 def test_a_broken_cascade_file_is_not_written_over(

@@ -11,13 +11,11 @@ from torch import Tensor, nn
 from cascade.cascade_file import TensorSpec
 from export.errors import GraphError
 from export.graph import check_graph, export_graph
-from export.triton_config import MemberSignature
+from export.signature import plain_signature
 from tests.export.conftest import SPEC, calibration_images, torch_logits
 from training.models import load_member
 
-SIGNATURE = MemberSignature(
-    input=TensorSpec(name="image", datatype="UINT8", shape=(-1, 8, 8, 1)), num_classes=10
-)
+SIGNATURE = plain_signature((TensorSpec(name="image", datatype="UINT8", shape=(-1, 8, 8, 1)),), 10)
 
 
 @pytest.fixture(scope="module")

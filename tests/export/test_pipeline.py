@@ -35,7 +35,9 @@ ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 LAYOUT = {
     *("digits.cascade.json", "digits.scores.npz"),
     *("digits-0", "digits-0/1", "digits-0/1/model.onnx", "digits-0/config.pbtxt"),
+    *("digits-0/warmup", "digits-0/warmup/input-0"),
     *("digits-1", "digits-1/1", "digits-1/1/model.onnx", "digits-1/config.pbtxt"),
+    *("digits-1/warmup", "digits-1/warmup/input-0"),
 }
 
 
@@ -76,7 +78,8 @@ def test_its_origin_is_told_without_paths(published: Path) -> None:
     text = (published / "digits.cascade.json").read_text()
     origin = json.loads(text)["provenance"]
     assert (origin["run"], origin["dataset"]) == ("tiny", {"name": "digits", "copies": 1})
-    assert (origin["training_versions"], origin["opset"]) == ({"torch": "0.0.test"}, 18)
+    assert origin["training_versions"] == {"torch": "0.0.test"}
+    assert origin["opsets"] == {"digits-0": 18, "digits-1": 18}
     assert {"torch", "onnx", "onnxruntime"} < set(origin["export_versions"])
     assert origin["exported_at"].endswith("+00:00")
     check = origin["checks"]["digits-1"]
@@ -99,7 +102,7 @@ def test_the_same_members_again_keep_their_versions(
     assert contents(repository) | {"digits.cascade.json": before["digits.cascade.json"]} == before
     output = capsys.readouterr().out
     assert "dropped, since every export starts with its own policies: mine\n" in output
-    assert "digits-0/1/model.onnx  unchanged, 763,520 MACs a row" in output
+    assert "digits-0/1/model.onnx  unchanged, fp32, 763,520 MACs a row" in output
 
 
 def test_a_changed_member_is_written_beside_the_old_one(

@@ -11,13 +11,15 @@ from tests.export.conftest import CLASSES, NUM_ROWS, calibration_images
 def test_a_run_is_read_as_it_was_written(run_folder: Path) -> None:
     run = read_run(run_folder)
     assert (run.name, run.classes) == ("tiny", CLASSES)
-    assert (run.input.name, run.input.datatype, run.input.shape) == ("image", "UINT8", (-1, 8, 8, 1))
+    (spec,) = run.inputs
+    assert (spec.name, spec.datatype, spec.shape) == ("image", "UINT8", (-1, 8, 8, 1))
     assert [member.folder for member in run.members] == [run_folder / "member-0", run_folder / "member-1"]
     assert {member.macs for member in run.members} == {763520.0}
-    assert run.versions == {"torch": "0.0.test"}
-    np.testing.assert_array_equal(run.calibration.images, calibration_images(run_folder))
-    assert run.calibration.labels[:5].tolist() == [0, 1, 2, 3, 4]
-    assert run.calibration.groups.tolist() == [row // 2 for row in range(NUM_ROWS)]
+    assert run.provenance["training_versions"] == {"torch": "0.0.test"}
+    np.testing.assert_array_equal(run.rows.inputs["image"], calibration_images(run_folder))
+    assert run.rows.labels[:5].tolist() == [0, 1, 2, 3, 4]
+    assert run.rows.groups is not None
+    assert run.rows.groups.tolist() == [row // 2 for row in range(NUM_ROWS)]
 
 
 def test_a_run_whose_training_is_unfinished_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:

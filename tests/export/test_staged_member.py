@@ -10,9 +10,9 @@ from onnx import numpy_helper
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from export import staged_member
+from export import torch_member
 from export.graph import export_graph
-from export.triton_config import MemberSignature
+from export.signature import MemberSignature
 from tests.export.conftest import change_json, contents, error_line
 
 
@@ -34,12 +34,12 @@ def test_a_file_with_a_bias_is_refused(
     run_export: Callable[..., int],
     run_folder: Path,
 ) -> None:
-    monkeypatch.setattr(staged_member, "export_graph", with_bias)
+    monkeypatch.setattr(torch_member, "export_graph", with_bias)
     before = contents(repository.parent)
     assert run_export(run_folder) == 1
     line = error_line(capsys.readouterr().err)
     assert line.startswith("digits-0: the exported file does not compute what the model does (max 1.0e-01, ")
-    assert line.endswith("the maximum allowed is 0.001")
+    assert line.endswith("the maximum allowed is 0.001 (--max-difference)")
     assert contents(repository.parent) == before
 
 
