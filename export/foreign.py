@@ -117,11 +117,12 @@ def _read_draft(path: Path, output: str) -> _Draft:
         raise ModelError(f"cannot be read ({error.strerror})") from None
     model = read_onnx(content)
     check_versions(model)
+    inputs = read_inputs(model)
     name, datatype, num_classes = read_output(model, output)
     return _Draft(
         path=path,
         content=content,
-        inputs=read_inputs(model),
+        inputs=inputs,
         output=name,
         output_datatype=datatype,
         num_classes=num_classes,

@@ -67,7 +67,7 @@ def _messages(message: Message) -> Iterator[Any]:
     yield message
     for field, value in message.ListFields():
         if field.type == field.TYPE_MESSAGE:
-            for child in value if field.is_repeated else [value]:
+            for child in [value] if isinstance(value, Message) else value:
                 yield from _messages(child)
 
 

@@ -97,8 +97,8 @@ def _extent(dim: Any) -> int:
 def _describe(value: onnx.ValueInfoProto) -> str:
     datatype, shape = _tensor(value)
     if datatype is None:
-        kind = value.type.WhichOneof("value") or "of no type"
-        return {"sequence_type": "a sequence", "map_type": "a map"}.get(kind, kind)
+        kind = value.type.WhichOneof("value") or ""
+        return {"sequence_type": "a sequence", "map_type": "a map"}.get(kind, "of no known type")
     return f"{datatype} {_listed(shape)}"
 
 

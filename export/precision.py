@@ -74,7 +74,10 @@ def _to_int8(content: bytes, rows: Rows, signature: MemberSignature) -> onnx.Mod
             weight_type=QuantType.QInt8,
             nodes_to_exclude=_last_layer(onnx.load(ready), signature.output),
         )
-        return onnx.load(quantised)
+        model = onnx.load(quantised)
+    if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise GraphError("there is nothing to quantise in it beside its last layer")
+    return model
 
 
 def _ranges_reader(rows: Rows, signature: MemberSignature) -> Any:

@@ -6,6 +6,7 @@ values one after another, beside `NAME.shapes` int64 (N, rank - 1), the shape of
 """
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,13 +119,19 @@ def read_rows(path: Path, specs: Sequence[TensorSpec], num_classes: int) -> Rows
 
 
 def load_arrays(path: Path) -> dict[str, Array]:
+    """The file is opened here, since NumPy leaves its own handle open where a file is broken."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise RowsError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RowsError(f"{path}: not an .npz of plain arrays ({error})") from None
+    for name, array in arrays.items():
+        # NumPy hands on what else an archive holds as bytes.
+        if not isinstance(array, np.ndarray):
+            raise RowsError(f"{path}: not an .npz of plain arrays ({name} is none)")
+    return arrays
 
 
 def _check_version(arrays: Mapping[str, Array]) -> None:
@@ -164,7 +171,7 @@ def _ragged(values: Array, shapes: Array, spec: TensorSpec, num_rows: int) -> Ra
             f"{name} is {shapes.dtype} {list(shapes.shape)}, not whole numbers ({num_rows}, {rank})"
         )
     shapes = shapes.astype(np.int64)
-    if not all(_fits(shape, spec.shape[1:]) for shape in np.unique(shapes, axis=0)) or shapes.min() < 1:
+    if not all(_fits(shape, spec.shape[1:]) for shape in np.unique(shapes, axis=0)) or (shapes < 1).any():
         raise RowsError(f"{name}: some rows do not fit {list(spec.shape)}, which the model takes")
     if values.ndim != 1 or shapes.prod(axis=1).sum() != len(values):
         raise RowsError(
