@@ -70,6 +70,8 @@ def test_the_cheapest_that_reaches_a_value(
             "0;1",
             "--objective",
             "accuracy",
+            "--method",
+            "paper",
             "--reach",
             reach,
             "--out",
@@ -77,7 +79,8 @@ def test_the_cheapest_that_reaches_a_value(
         )
         costs.append(read_policy_file(out).policy.evidence["cost"])
     assert costs[0] < costs[1]
-    refused = error_of(capsys, "fit", scores, "--reach", "0.999", "--out", tmp_path / "no.json")
+    asked = ("fit", scores, "--method", "paper", "--reach", "0.999")
+    refused = error_of(capsys, *asked, "--out", tmp_path / "no.json")
     assert "scores.npz: coverage@risk=0.05: even the full cascade reaches 0." in refused
 
 
@@ -256,7 +259,8 @@ def test_refit_of_a_policy(
 
 def test_stages_name_columns(scores: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
-    assert main(["fit", str(scores), "--stages", "2;0,1", "--budget", "2x", "--out", str(policy)]) == 0
+    asked = ["fit", str(scores), "--method", "paper", "--stages", "2;0,1", "--budget", "2x"]
+    assert main([*asked, "--out", str(policy)]) == 0
     assert json.loads(policy.read_text())["stages"] == [["c"], ["a", "b"]]
 
 
@@ -313,7 +317,8 @@ def test_nothing_is_replaced_unasked(
 ) -> None:
     out = tmp_path / "policy.json"
     out.write_text("mine")
-    assert main(["fit", str(scores), "--out", str(out)]) == 2
+    asked = ["fit", str(scores), "--method", "paper", "--out", str(out)]
+    assert main(asked) == 2
     assert "--overwrite replaces it" in capsys.readouterr().err
     assert out.read_text() == "mine"
-    assert main(["fit", str(scores), "--out", str(out), "--overwrite"]) == 0
+    assert main([*asked, "--overwrite"]) == 0

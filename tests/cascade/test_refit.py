@@ -79,8 +79,9 @@ def test_a_budget_in_seconds_is_kept_in_seconds() -> None:
 
 
 def test_what_the_old_windows_did_is_forgotten() -> None:
-    old = fit(SCORES, STAGES, FitSettings(kind="window", objective="coverage@risk=0.1", budget="2x"))
-    again = refit(old, STAGES, shifted()).evidence
+    settings = FitSettings(kind="window", objective="coverage@risk=0.1", budget="2x")
+    old = fit(outputs(1000, members=2), STAGES[:2], settings)
+    again = refit(old, STAGES[:2], outputs(1000, seed=3, members=2)).evidence
     kept = {"rows", "choosing_rows", "seed", "chosen", "gain_over_paper"}
     assert again.keys() == kept | {"certified", "refitted"}
     assert all(again[name] == old.evidence[name] for name in kept)

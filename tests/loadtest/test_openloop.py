@@ -95,18 +95,18 @@ def test_refusals_are_samples(server: TinyServer) -> None:
 
 def test_timeouts_are_samples_and_end_the_run(server: TinyServer) -> None:
     """Given up counting from the intended send, however late a request was sent."""
-    server.stall_s, server.stall_at = 1.0, 10
+    server.stall_s, server.stall_at = 2.0, 10
     samples, figures = figures_of(server.http_url, load(duration_s=0.5, timeout_s=0.2, max_in_flight=2))
     late = samples.status == Status.TIMEOUT
     assert figures.statuses["timeout"] == late.sum() > 30
     taken_s = samples.done_s - samples.intended_s
     assert taken_s[late].min() > 0.199
-    assert taken_s.max() < 0.7
+    assert taken_s.max() < 1.5
     assert (samples.exit_stage[late] == 0).all()
 
 
 def test_a_request_may_be_given_up_before_it_was_sent(server: TinyServer) -> None:
-    server.stall_s, server.stall_at = 0.6, 1
+    server.stall_s, server.stall_at = 1.5, 1
     schedule = Schedule(np.zeros(10), np.zeros((10, 1), np.int64))
     samples = asyncio.run(drive(server.http_url, load(timeout_s=0.2, max_in_flight=2), schedule))
     assert (samples.status == Status.TIMEOUT).all()

@@ -118,7 +118,9 @@ def test_bad_flags_are_refused(
 
 def test_sigterm_answers_every_accepted_request(repository: Repository) -> None:
     """Clients keep sending until they are turned away; whatever was accepted is answered right."""
-    answered, turned_away, wrong = [0], [0], []
+    answered: list[threading.Thread] = []
+    turned_away: list[threading.Thread] = []
+    wrong: list[int] = []
     expected = repository.scores.outputs[0].argmax(axis=1)
 
     def send(module, address: str, row: int, stop: threading.Event) -> None:
@@ -129,9 +131,9 @@ def test_sigterm_answers_every_accepted_request(repository: Repository) -> None:
                 try:
                     result = client.infer("digits", [tensor], parameters={"policy": "first"})
                 except (InferenceServerException, OSError):
-                    turned_away[0] += 1
+                    turned_away.append(threading.current_thread())
                     return
-                answered[0] += 1
+                answered.append(threading.current_thread())
                 if result.as_numpy("label")[0] != expected[row]:
                     wrong.append(row)
 
@@ -144,16 +146,18 @@ def test_sigterm_answers_every_accepted_request(repository: Repository) -> None:
         ]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
+        deadline = time.monotonic() + 30
+        while len(set(answered)) < len(threads):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         code = server.terminate()
-        stop.set()
         for thread in threads:
             thread.join(timeout=20)
+        stop.set()
         log = "".join(server.output)
     assert code == 0
     assert not any(thread.is_alive() for thread in threads)
-    assert answered[0] > 8
-    assert turned_away[0] == 8
+    assert set(turned_away) == set(threads)
     assert wrong == []
     assert "Traceback" not in log
     assert "stopped" in log

@@ -1,6 +1,6 @@
 import copy
-import multiprocessing
 import os
+from datetime import timedelta
 
 import pytest
 import torch
@@ -9,11 +9,12 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.training.tiny import nursery
 from training.batchnorm import SynchronisedBatchNorm, convert_batchnorm
 from training.errors import ModelError
 
 SHARES = (slice(0, 6), slice(6, 10))
-TIMEOUT_S = 60
+TIMEOUT = timedelta(seconds=60)
 
 
 def make_net():
@@ -64,7 +65,8 @@ def train_one_rank(rank, folder):
     # Only the loopback is there for certain.
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    meeting = {"init_method": f"file://{folder}/meeting", "timeout": TIMEOUT}
+    dist.init_process_group("gloo", rank=rank, world_size=2, **meeting)
     try:
         torch.save(everything_of_one_rank(rank), folder / f"rank-{rank}.pt")
     finally:
@@ -114,19 +116,8 @@ def alone_in_a_group(rank):
 def ranks(tmp_path_factory):
     """What each of two processes saw, of a batch of 10 rows divided into 6 and 4."""
     folder = tmp_path_factory.mktemp("ranks")
-    # A server that has imported the models once starts processes in no time.
-    multiprocessing.set_forkserver_preload(["training.members"])
-    context = multiprocessing.get_context("forkserver")
-    processes = [context.Process(target=train_one_rank, args=(rank, folder)) for rank in range(2)]
-    try:
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(TIMEOUT_S)
-        assert [process.exitcode for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
+    processes = [nursery().fork(train_one_rank, rank, folder) for rank in range(2)]
+    assert [nursery().wait(process) for process in processes] == [0, 0]
     return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
 
 

@@ -21,7 +21,7 @@ SETTINGS = [
 ]
 FOREVER = ("--epochs", "1000000")
 INTERRUPTED = "error: interrupted; what has been begun can be gone on with by --resume\n"
-START_S = 90
+START_S = 180
 END_S = 30
 
 

@@ -1,6 +1,5 @@
 """Several processes that train one member together: real ones, over gloo on loopback."""
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -12,12 +11,12 @@ import torch
 
 from tests.training.test_resume import updates_saved
 from tests.training.tiny import make_task as make_tiny_task
+from tests.training.tiny import nursery
 from training import loop
 from training.config import OptimizerConfig, TrainingConfig
 from training.data.config import DatasetConfig
 from training.data.datasets import load_dataset
 from training.errors import ConfigError, StoppedError
-from training.interrupt import SIGNALS
 from training.models import ModelSpec
 from training.seeds import Seeds
 from training.selection.config import SelectionConfig
@@ -72,8 +71,7 @@ def train_and_note(folder, selection, team):
 
 
 def be_one_of_two(rank, port):
-    """What torchrun would tell a process, which begins with nothing held back."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    """What torchrun would tell a process."""
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -122,25 +120,21 @@ def told_after(update):
         loop._note = note
 
 
-def run_two(context, work, *arguments):
+def run_two(work, *arguments):
     port = free_port()
-    processes = [context.Process(target=work, args=(rank, port, *arguments)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(300)
-    assert [process.exitcode for process in processes] == [0, 0]
+    processes = [nursery().fork(work, rank, port, *arguments) for rank in range(2)]
+    assert [nursery().wait(process) for process in processes] == [0, 0]
 
 
-def test_two_processes_stop_together_and_go_on_to_the_same_bits(tmp_path, context):
+def test_two_processes_stop_together_and_go_on_to_the_same_bits(tmp_path):
     """With dropout, whose draws differ between the processes and are kept for each."""
     for name in ("straight", "stopped"):
         (tmp_path / name).mkdir()
-    run_two(context, work_until_told, tmp_path / "straight", None)
-    run_two(context, work_until_told, tmp_path / "stopped", STOP_AT)
+    run_two(work_until_told, tmp_path / "straight", None)
+    run_two(work_until_told, tmp_path / "stopped", STOP_AT)
     assert updates_saved(tmp_path / "stopped") == STOP_AT
     assert not (tmp_path / "stopped" / "seen-0.npz").exists()
-    run_two(context, work_until_told, tmp_path / "stopped", None)
+    run_two(work_until_told, tmp_path / "stopped", None)
     straight, stopped = (
         [np.load(tmp_path / name / f"seen-{rank}.npz") for rank in range(2)]
         for name in ("straight", "stopped")
@@ -158,15 +152,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def context():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.members"])
-    return context
-
-
 @pytest.mark.parametrize("selection", ["hard-batch", "top-k"])
-def test_two_processes_select_the_same_batches_as_one(tmp_path, context, selection):
+def test_two_processes_select_the_same_batches_as_one(tmp_path, selection):
     """Batch statistics, losses and gradients are those of whole batches, so the choices are the same."""
     alone = tmp_path / "alone"
     visits, weights, record = train_and_note(alone, selection, ALONE)
@@ -174,7 +161,7 @@ def test_two_processes_select_the_same_batches_as_one(tmp_path, context, selecti
 
     together = tmp_path / "together"
     together.mkdir()
-    run_two(context, work, together, selection)
+    run_two(work, together, selection)
     seen = [np.load(together / f"seen-{rank}.npz") for rank in range(2)]
     for one in seen:
         assert np.array_equal(one["visits"], visits)

@@ -36,12 +36,13 @@ def large_fit() -> Policy:
 
 
 @pytest.mark.parametrize(
-    ("kind", "budget"),
-    [("window", budget) for budget in ("1.0x", "1.3x", "3macs")]
-    + [("threshold", budget) for budget in ("1.0x", "1.3x", "0.5full", "3macs", "6macs")],
+    ("kind", "method", "budget"),
+    [("window", "auto", "1.3x")]
+    + [("window", "paper", budget) for budget in ("1.0x", "1.3x", "3macs")]
+    + [("threshold", "auto", budget) for budget in ("1.0x", "1.3x", "0.5full", "3macs", "6macs")],
 )
-def test_the_budget_is_kept_and_used(kind: str, budget: str) -> None:
-    scores, settings = outputs(1000), FitSettings(kind=kind, budget=budget)
+def test_the_budget_is_kept_and_used(kind: str, method: str, budget: str) -> None:
+    scores, settings = outputs(1000), FitSettings(kind=kind, method=method, budget=budget)
     policy = fit(scores, STAGES, settings)
     allowed = parse_budget(budget).limit(scores.macs)
     spent = cost_macs(replay(policy, STAGES, choosing_rows(scores, settings)).exit_stage, scores.macs)
@@ -115,8 +116,9 @@ def test_confidence_is_the_chance_of_being_right_at_every_depth() -> None:
 
 def test_the_same_seed_gives_the_same_policy() -> None:
     scores = outputs(600, members=2)
-    assert fit(scores, PAIR, FitSettings()) == fit(scores, PAIR, FitSettings())
-    assert fit(scores, PAIR, FitSettings()) != fit(scores, PAIR, FitSettings(seed=1))
+    policy = fit(scores, PAIR, FitSettings())
+    assert fit(scores, PAIR, FitSettings()) == policy
+    assert fit(scores, PAIR, FitSettings(seed=1)) != policy
 
 
 def test_any_seed_will_do() -> None:
@@ -205,9 +207,10 @@ def strange_rows(scores: ScoresFile) -> ScoresFile:
     return replace(scores, outputs=scores.ood_outputs, labels=labels, ood_outputs=None, ood_families=())
 
 
-def played_both(objective: str, kind: str = "window") -> tuple[Replay, Replay, Policy]:
+def played_both(objective: str, kind: str = "window", method: str = "paper") -> tuple[Replay, Replay, Policy]:
     """A fit on made-up rows, replayed on fresh ones inside and outside the distribution."""
-    policy = fit(outputs(2000, members=2, num_ood=1000), PAIR, FitSettings(kind=kind, objective=objective))
+    settings = FitSettings(kind=kind, method=method, objective=objective)
+    policy = fit(outputs(2000, members=2, num_ood=1000), PAIR, settings)
     return replay(policy, PAIR, FRESH_OOD), replay(policy, PAIR, strange_rows(FRESH_OOD)), policy
 
 
@@ -243,7 +246,7 @@ def test_risk_at_coverage_accepts_that_share() -> None:
 
 @pytest.mark.parametrize("kind", ["window", "threshold"])
 def test_strange_rows_are_rejected_at_a_given_true_positive_rate(kind: str) -> None:
-    inside, strange, policy = played_both("fpr@tpr=0.9", kind)
+    inside, strange, policy = played_both("fpr@tpr=0.9", kind, "auto")
     assert inside.accepted.mean() == pytest.approx(0.9, abs=0.02)
     assert 1 + 2 * inside.forwarded()[0] == pytest.approx(1.3, abs=0.06), "strange rows cost nothing"
     if kind == "window":
