@@ -39,6 +39,8 @@ def _profile(content: bytes, rows: Rows, signature: MemberSignature, folder: Pat
     options.log_severity_level = ERRORS_ONLY
     # Fused nodes would hide what they are made of.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Weights that a kernel has packed for itself are not in its profile.
+    options.add_session_config_entry("session.disable_prepacking", "1")
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
     try:

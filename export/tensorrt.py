@@ -133,8 +133,8 @@ def classifier_of_plan(file: Path, signature: MemberSignature) -> Classifier:
 
 
 def _run_plan(file: Path, feeds: Feeds, signature: MemberSignature, folder: Path) -> Outputs:
-    for name, array in feeds.items():
-        array.tofile(folder / name)
+    for place, array in enumerate(feeds.values()):
+        array.tofile(folder / _file(place))
     exported = folder / "outputs.json"
     _run(run_command(file, feeds, folder, exported))
     return _output(json.loads(exported.read_text(encoding="utf-8")), signature)
@@ -142,10 +142,15 @@ def _run_plan(file: Path, feeds: Feeds, signature: MemberSignature, folder: Path
 
 def run_command(file: Path, feeds: Feeds, folder: Path, exported: Path) -> list[str]:
     shapes = ",".join(f"{name}:{'x'.join(map(str, array.shape))}" for name, array in feeds.items())
-    inputs = ",".join(f"{name}:{folder / name}" for name in feeds)
+    inputs = ",".join(f"{name}:{folder / _file(place)}" for place, name in enumerate(feeds))
     once = ["--iterations=1", "--warmUp=0", "--duration=0"]
     loads = [f"--loadEngine={file}", f"--shapes={shapes}", f"--loadInputs={inputs}"]
     return [PROGRAM, *loads, f"--exportOutput={exported}", *once]
+
+
+def _file(place: int) -> str:
+    """Not the input's name, which may hold anything."""
+    return f"input-{place}"
 
 
 def _output(outputs: Sequence[dict[str, Any]], signature: MemberSignature) -> Outputs:

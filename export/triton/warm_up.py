@@ -31,7 +31,8 @@ class WarmUp:
             entry.data_type = schema.DataType.Value(
                 "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
             )
-            entry.dims.extend(array.shape)
+            # One value a row has a dimension in the configuration too, which Triton drops.
+            entry.dims.extend(array.shape or (1,))
             entry.input_data_file = _file(place)
 
     def write(self, model: Path) -> None:
@@ -45,7 +46,7 @@ def warm_up_of(rows: Rows, signature: MemberSignature) -> WarmUp:
     """The first of the rows."""
     feeds = rows.take(np.arange(1))
     return WarmUp(
-        row={own: feeds[name][0] for name, own in signature.names.items()},
+        row={own: feeds[name][0, ...] for name, own in signature.names.items()},
         datatypes={spec.name: spec.datatype for spec in signature.inputs},
     )
 

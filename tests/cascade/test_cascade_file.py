@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cascade.cascade_file import (
 from cascade.errors import CascadeError, FormatError
 from cascade.policy import ACCEPT_ALL, ACCEPT_NONE, FORWARD_ALL, Placement, Policy, Subset
 from cascade.policy_file import PolicyFile, read_policy_file, write_policy_file
+from cascade.runtime import Runtime, ServiceCurve
 from cascade.window import NOTHING, Tie, Window
 
 FULL_POLICY = Policy(
@@ -69,6 +71,59 @@ def test_a_cascade_reads_back_as_written(tmp_path: Path) -> None:
     write_cascade(file, example())
     assert read_cascade(file) == example()
     assert [path.name for path in tmp_path.iterdir()] == ["m.cascade.json"]
+
+
+def measured() -> Cascade:
+    """The second member a plan for one kind of GPU, in eight bits."""
+    cascade = example()
+    first, second, third = cascade.members
+    members = (
+        replace(first, service_curve=ServiceCurve(0.001, 0.25)),
+        replace(second, format="tensorrt", precision="int8"),
+        replace(third, precision="fp16", service_curve=ServiceCurve(2.0, 0.0)),
+    )
+    return replace(cascade, members=members, runtime=Runtime(4, 1, True, 32))
+
+
+def test_what_was_measured_reads_back_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "m.cascade.json"
+    write_cascade(file, measured())
+    assert read_cascade(file) == measured()
+    document = json.loads(file.read_text())
+    assert document["runtime"] == {
+        "num_workers": 4,
+        "num_threads": 1,
+        "is_spinning": True,
+        "max_batch_rows": 32,
+    }
+    assert document["members"][0]["service_curve"] == {"per_row_s": 0.001, "per_batch_s": 0.25}
+    assert [(member["format"], member["precision"]) for member in document["members"]] == [
+        ("onnx", "fp32"),
+        ("tensorrt", "int8"),
+        ("onnx", "fp16"),
+    ]
+    assert "service_curve" not in document["members"][1]
+
+
+def test_files_of_before_formats_and_measurements_are_read() -> None:
+    document = cascade_to_json(example())
+    assert "runtime" not in document
+    for member in document["members"]:
+        del member["format"], member["precision"]
+        assert "service_curve" not in member
+    assert cascade_from_json(document, "here") == example()
+
+
+def test_a_plan_lies_beside_where_a_graph_would() -> None:
+    assert [member.file for member in measured().members] == [
+        "m-0/1/model.onnx",
+        "m-1/1/model.plan",
+        "m-2/1/model.onnx",
+    ]
+
+
+def test_a_batch_takes_its_share_and_that_of_its_rows() -> None:
+    assert ServiceCurve(0.5, 2.0).seconds(3) == 3.5
 
 
 def test_a_policy_alone_reads_back_as_written(tmp_path: Path) -> None:
@@ -142,6 +197,38 @@ BROKEN = {
     "subset: unknown keys: colour": _set("policies/window/subsets/0/colour", "red"),
     "unknown keys: colour": _set("policies/window/colour", "red"),
 }
+
+
+BROKEN_MEASUREMENTS = {
+    "members: member 'm-0': format 'pickle' is none of onnx, tensorrt": _set("members/0/format", "pickle"),
+    "members: 'format' is null, which does not belong there": _set("members/0/format", None),
+    "members: member 'm-2': precision 'fp8' is none of fp32, fp16, int8": _set("members/2/precision", "fp8"),
+    "members: 'precision' is a whole number": _set("members/2/precision", 16),
+    "members: 'service_curve' is a list": _set("members/0/service_curve", [0.001, 0.25]),
+    "service_curve: 'per_row_s' is missing": _set("members/0/service_curve/per_row_s", ...),
+    "service_curve: 'per_batch_s' is a string": _set("members/0/service_curve/per_batch_s", "1"),
+    "service_curve: 'per_batch_s' is a boolean": _set("members/0/service_curve/per_batch_s", True),
+    "service_curve: per_row_s 0 must be above 0": _set("members/0/service_curve/per_row_s", 0),
+    "service_curve: per_row_s .* per_batch_s -1 not below": _set("members/0/service_curve/per_batch_s", -1),
+    "service_curve: unknown keys: per_day_s": _set("members/0/service_curve/per_day_s", 1),
+    "'runtime' is a list": _set("runtime", []),
+    "runtime: 'num_threads' is missing": _set("runtime/num_threads", ...),
+    "runtime: 'num_workers' is a boolean": _set("runtime/num_workers", True),
+    "runtime: 'num_workers' is the number 1.5": _set("runtime/num_workers", 1.5),
+    "runtime: 'is_spinning' is a whole number": _set("runtime/is_spinning", 1),
+    "runtime: num_threads must be 1 or more, got 0": _set("runtime/num_threads", 0),
+    "runtime: num_workers must be 1 or more, got -2": _set("runtime/num_workers", -2),
+    "runtime: max_batch_rows must be 1 or more, got 0": _set("runtime/max_batch_rows", 0),
+    "runtime: unknown keys: colour": _set("runtime/colour", "red"),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN_MEASUREMENTS)
+def test_a_broken_measurement_is_refused_by_name(message: str) -> None:
+    document = cascade_to_json(measured())
+    BROKEN_MEASUREMENTS[message](document)
+    with pytest.raises(FormatError, match=f"^here: (members: )?{message}"):
+        cascade_from_json(document, "here")
 
 
 @pytest.mark.parametrize("message", BROKEN)

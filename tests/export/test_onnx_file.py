@@ -119,19 +119,19 @@ def test_data_outside_is_found_at_any_depth() -> None:
 
 @pytest.mark.parametrize("content", [b"no model", b"\xff" * 100, b"\x08"])
 def test_what_is_no_onnx_is_refused(content: bytes) -> None:
-    with pytest.raises(ModelError, match="^not an ONNX file") as caught:
+    with pytest.raises(ModelError, match=r"^not an ONNX file") as caught:
         read_onnx(content)
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_of_nothing_is_refused() -> None:
-    with pytest.raises(ModelError, match="^the graph is not valid"):
+    with pytest.raises(ModelError, match=r"^the graph is not valid"):
         read_onnx(b"")
 
 
 def test_a_graph_that_does_not_hang_together_is_refused_in_one_line() -> None:
     model = model_of([node("Add", "x nobody", "y")])
-    with pytest.raises(ModelError, match="^the graph is not valid: .*nobody") as caught:
+    with pytest.raises(ModelError, match=r"^the graph is not valid: .*nobody") as caught:
         read_onnx(model.SerializeToString())
     assert "\n" not in str(caught.value)
 

@@ -48,7 +48,7 @@ def test_inputs_are_what_the_file_says() -> None:
 def test_an_input_with_an_initialiser_is_a_default() -> None:
     model = takes(value("weights", FLOAT, 1), value("x", FLOAT, "batch", 1), given=("weights",))
     assert [spec.name for spec in read_inputs(model)] == ["x"]
-    with pytest.raises(ModelError, match="^takes no input$"):
+    with pytest.raises(ModelError, match=r"^takes no input$"):
         read_inputs(takes(value("weights", FLOAT, 1), given=("weights",)))
 
 
@@ -101,7 +101,7 @@ def test_one_of_several_candidates_is_to_be_named() -> None:
 
 def test_an_unknown_output_is_refused_with_those_that_there_are() -> None:
     model = gives(value("label", TensorProto.INT64, "batch"), value("logits", FLOAT, "batch", 5))
-    with pytest.raises(ModelError, match="^has no output 'scores'; there are: label, logits$"):
+    with pytest.raises(ModelError, match=r"^has no output 'scores'; there are: label, logits$"):
         read_output(model, "scores")
 
 
