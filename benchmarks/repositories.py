@@ -56,7 +56,7 @@ def real_repository(path: Path, names: Sequence[str], images: NDArray[np.uint8],
     disguise that forwards the share `forwarded` of `images` from every stage."""
     models, macs = {}, []
     for number, name in enumerate(names):
-        content, member_macs = _network(name, seed=number)
+        content, member_macs = network(name, REAL_IMAGE, seed=number)
         models[f"real-{number}"] = content
         macs.append(member_macs)
     threshold = float(np.quantile(_msp(models["real-0"], images), forwarded))
@@ -67,7 +67,8 @@ def real_repository(path: Path, names: Sequence[str], images: NDArray[np.uint8],
     _write(path, "real", REAL_IMAGE, models, macs, policies)
 
 
-def _network(name: str, seed: int) -> tuple[bytes, float]:
+def network(name: str, image: tuple[int, int, int], seed: int) -> tuple[bytes, float]:
+    """An ONNX file of a network with random weights, and its multiply-adds a row."""
     import torch
 
     from export.graph import export_graph
@@ -75,7 +76,7 @@ def _network(name: str, seed: int) -> tuple[bytes, float]:
     from training.models import ModelSpec, build_model, count_macs
 
     torch.manual_seed(seed)
-    height, width, channels = REAL_IMAGE
+    height, width, channels = image
     spec = ModelSpec(
         name=name,
         height=height,
@@ -86,7 +87,7 @@ def _network(name: str, seed: int) -> tuple[bytes, float]:
         std=(0.25,) * channels,
     )
     model = build_model(spec).eval()
-    signature = plain_signature((_image_input(REAL_IMAGE),), CLASSES)
+    signature = plain_signature((_image_input(image),), CLASSES)
     return export_graph(model, signature), float(count_macs(model, spec))
 
 
