@@ -5,19 +5,14 @@ from pathlib import Path
 
 from rich.table import Table
 
-from cascade.cascade_file import SUFFIX, Cascade, Member, read_cascade
+from cascade.cascade_file import Cascade, Member, read_cascade
 from cascade.inside import inside
-from export.errors import RepositoryError
+from export.repository import cascade_files
 
 
 def listing(folder: Path) -> Iterator[Table]:
-    """A table a cascade. FormatError where one cannot be read."""
-    if not folder.is_dir():
-        raise RepositoryError(f"{folder}: no such folder")
-    files = sorted(folder.glob(f"*{SUFFIX}"))
-    if not files:
-        raise RepositoryError(f"{folder}: holds no *{SUFFIX}")
-    for file in files:
+    """A table a cascade. RepositoryError where there is none, FormatError where one cannot be read."""
+    for file in cascade_files(folder):
         yield _table(folder, read_cascade(file))
 
 

@@ -66,5 +66,15 @@ class Repository:
             raise RepositoryError(f"{self.folder} is a file system of its own; name a folder inside it")
 
 
+def cascade_files(folder: Path) -> list[Path]:
+    """RepositoryError where there is none."""
+    if not folder.is_dir():
+        raise RepositoryError(f"{folder}: no such folder")
+    files = sorted(folder.glob(f"*{SUFFIX}"))
+    if not files:
+        raise RepositoryError(f"{folder}: holds no *{SUFFIX}")
+    return files
+
+
 def file_digest(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()

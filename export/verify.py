@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cascade.cascade_file import SUFFIX, Cascade, Member, TensorSpec, read_cascade
+from cascade.cascade_file import Cascade, Member, TensorSpec, read_cascade
 from cascade.errors import CascadeError
 from cascade.inside import inside
 from cascade.scores_file import read_scores
@@ -15,7 +15,7 @@ from export.errors import ExportError, GraphError, RepositoryError
 from export.inference import open_session
 from export.onnx_file import read_onnx
 from export.publish import interrupted
-from export.repository import CONFIG, SCORES_SUFFIX, file_digest
+from export.repository import CONFIG, SCORES_SUFFIX, cascade_files, file_digest
 from export.rows import DTYPES, STRINGS
 from export.staged_member import PYTHON_MODEL
 from export.triton.config import read_config
@@ -33,11 +33,7 @@ class Finding:
 
 def verify(folder: Path) -> Iterator[Finding]:
     """One finding for each thing looked at. RepositoryError where there is nothing to look at."""
-    if not folder.is_dir():
-        raise RepositoryError(f"{folder}: no such folder")
-    files = sorted(folder.glob(f"*{SUFFIX}"))
-    if not files:
-        raise RepositoryError(f"{folder}: holds no *{SUFFIX}")
+    files = cascade_files(folder)
     for left in interrupted(folder):
         yield Finding(str(left), "left by an export that was cut off; the next export puts things right")
     yield from _strangers(folder)
