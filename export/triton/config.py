@@ -35,8 +35,11 @@ def config_text(
     _describe(config, signature, backend)
     _choose_versions(config, settings)
     _add_batching(config, settings)
-    kind = schema.ModelInstanceGroup.Kind.Value(f"KIND_{settings.instance_kind.upper()}")
-    config.instance_group.add(kind=kind, count=settings.instances)
+    # Triton's TensorRT backend loads a plan on a GPU or not at all.
+    kind = "gpu" if backend == "tensorrt" else settings.instance_kind
+    config.instance_group.add(
+        kind=schema.ModelInstanceGroup.Kind.Value(f"KIND_{kind.upper()}"), count=settings.instances
+    )
     if settings.intra_op_threads and backend in THREADS:
         config.parameters[THREADS[backend]].string_value = str(settings.intra_op_threads)
     if settings.accelerator == "tensorrt" and backend == ONNXRUNTIME:

@@ -65,6 +65,11 @@ def test_what_is_said_of_batches_and_instances_reaches_triton() -> None:
     assert parse(text_of(instance_kind="auto")).instance_group[0].kind == schema.ModelInstanceGroup.KIND_AUTO
 
 
+def test_a_plan_runs_on_a_gpu_whatever_others_do() -> None:
+    (group,) = parse(text_of("tensorrt", instances=2)).instance_group
+    assert (group.kind, group.count) == (schema.ModelInstanceGroup.KIND_GPU, 2)
+
+
 @pytest.mark.parametrize(
     ("backend", "parameters"),
     [
