@@ -12,7 +12,8 @@ from export.rows import Classifier, Feeds, Outputs
 from export.signature import MemberSignature
 
 PROVIDERS = ("CPUExecutionProvider",)
-ERRORS_ONLY = 3
+FATAL_ONLY = 4
+"""Its errors come as exceptions, and are told once."""
 
 
 def open_session(
@@ -28,7 +29,7 @@ def open_session(
     operator awake.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL_ONLY
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(is_spinning)))

@@ -14,7 +14,7 @@ from typing import Any
 import onnxruntime
 
 from export.errors import ModelError
-from export.inference import ERRORS_ONLY, PROVIDERS, first_line
+from export.inference import FATAL_ONLY, PROVIDERS, first_line
 from export.rows import Rows
 from export.signature import MemberSignature
 
@@ -36,7 +36,7 @@ def count_macs(content: bytes, rows: Rows, signature: MemberSignature) -> float:
 
 def _profile(content: bytes, rows: Rows, signature: MemberSignature, folder: Path) -> list[dict[str, Any]]:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL_ONLY
     # Fused nodes would hide what they are made of.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Weights that a kernel has packed for itself are not in its profile.

@@ -29,8 +29,9 @@ FLOATS = ("FP16", "FP32", "FP64")
 
 def read_inputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
     """The inputs that have no value in the file; ModelError where one has no batch that varies."""
-    given = {tensor.name for tensor in model.graph.initializer}
-    inputs = tuple(_input(value) for value in model.graph.input if value.name not in given)
+    graph = model.graph
+    given = {tensor.name for tensor in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
+    inputs = tuple(_input(value) for value in graph.input if value.name not in given)
     if not inputs:
         raise ModelError("takes no input")
     return inputs

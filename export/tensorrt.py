@@ -154,8 +154,10 @@ def _file(place: int) -> str:
 
 
 def _output(outputs: Sequence[dict[str, Any]], signature: MemberSignature) -> Outputs:
-    values = next(entry["values"] for entry in outputs if entry["name"] == signature.output)
-    return np.asarray(values, np.float32).reshape(-1, signature.num_classes)
+    for entry in outputs:
+        if entry["name"] == signature.output:
+            return np.asarray(entry["values"], np.float32).reshape(-1, signature.num_classes)
+    raise ToolError(f"{PROGRAM} told no output {signature.output!r}")
 
 
 def _run(command: Sequence[str]) -> None:
