@@ -2,17 +2,22 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from sklearn.datasets import load_digits
+from torch import nn
 
+from export import torch_member
 from export.cli import main
+from export.graph import export_graph
+from export.signature import MemberSignature
 from training.models import ModelSpec, build_model, count_macs, load_member
 
 CLASSES = tuple("0123456789")
@@ -28,6 +33,26 @@ OPTIONS = ("--name", "digits", "--objective", "risk@coverage=0.8")
 @pytest.fixture(scope="session", autouse=True)
 def one_torch_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs_made_once() -> Iterator[None]:
+    """The same weights give the same bytes (test_graph shows it), and making them takes seconds."""
+    made: dict[tuple[str, object], bytes] = {}
+
+    def once(model: nn.Module, signature: MemberSignature) -> bytes:
+        key = (weights_digest(model), repr((type(model), signature)))
+        if key not in made:
+            made[key] = export_graph(model, signature)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch_member, "export_graph", once)
+        yield
+
+
+def weights_digest(model: nn.Module) -> str:
+    return sha256(save(dict(model.state_dict()))).hexdigest()
 
 
 @pytest.fixture(scope="session")

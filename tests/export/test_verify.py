@@ -11,7 +11,7 @@ import pytest
 from cascade.scores_file import read_scores, write_scores
 from export.cli import main
 from export.verify import verify
-from tests.export.conftest import change_json, contents, error_line
+from tests.export.conftest import OPTIONS, change_json, contents, error_line
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "digits-0/1/model.onnx"
@@ -155,9 +155,14 @@ print(passed)
 """
 
 
-def test_a_thousand_corruptions_are_refused_by_verify_and_by_the_server(repository: Path) -> None:
+def test_a_thousand_corruptions_are_refused_by_verify_and_by_the_server(
+    own_run: Path, tmp_path: Path
+) -> None:
     """In a process of its own, which a broken model must not bring down; on a copy, beside what is served."""
-    copy = Path(shutil.copytree(repository, repository.parent / "copy"))
+    repository = tmp_path / "models"
+    change_json(own_run / "run.json", members=["member-0"])
+    assert main([str(own_run), "--repository", str(repository), *OPTIONS]) == 0
+    copy = Path(shutil.copytree(repository, tmp_path / "copy"))
     served = contents(repository)
     command = [sys.executable, "-c", CORRUPT, str(copy), MODEL, "1000"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
