@@ -35,9 +35,11 @@ class Differences:
 
     def check_within(self, bounds: Bounds) -> None:
         """CheckError with the figures. A difference that is no number is within nothing."""
-        is_within = all(found <= bounds.max_difference for found in (self.max, self.max_by_batch))
-        if not is_within or np.isinf(self.max):
-            raise self._refused(f"the maximum allowed is {bounds.max_difference:g} (--max-difference)")
+        allowed = f"the maximum allowed is {bounds.max_difference:g} (--max-difference)"
+        if not self.max <= bounds.max_difference:
+            raise self._refused(allowed)
+        if not self.max_by_batch <= bounds.max_difference:
+            raise CheckError(f"rows are answered otherwise alone than among others ({self}); {allowed}")
         if self.changed > bounds.max_changed:
             raise self._refused(f"{bounds.max_changed:.2%} may change at most (--max-changed)")
 
@@ -45,10 +47,18 @@ class Differences:
         return CheckError(f"the exported file does not compute what the model does ({self}); {why}")
 
 
-def measure(model: Classifier, exported: Classifier, rows: Rows) -> tuple[Differences, Outputs]:
-    """The differences on all rows, and the exported file's outputs."""
-    outputs = run_over(exported, rows, BATCH_SIZE)
-    expected = run_over(model, rows, BATCH_SIZE)
+def measure(
+    model: Classifier, exported: Classifier, rows: Rows, batch_size: int = BATCH_SIZE
+) -> tuple[Differences, Outputs]:
+    """The differences on all rows, and the exported file's outputs.
+
+    CheckError where the model itself gives what is no finite number.
+    """
+    expected = run_over(model, rows, batch_size)
+    if not np.isfinite(expected).all():
+        row = int(np.flatnonzero(~np.isfinite(expected).all(axis=1))[0])
+        raise CheckError(f"the model itself gives values that are no finite numbers (row {row})")
+    outputs = run_over(exported, rows, batch_size)
     difference = np.abs(outputs.astype(np.float64) - expected)
     alone = run_over(exported, rows, 1, BATCH_SIZE)
     found = Differences(

@@ -13,6 +13,7 @@ from cascade.errors import CascadeError
 from export.errors import ExportError
 from export.options import Parser, add_cascade_options, add_foreign_options, settings_of
 from export.plan import Plan, make_plan
+from export.publish import recover_interrupted
 from export.repository import Repository
 from export.run import read_run
 
@@ -64,11 +65,13 @@ def _export_run(arguments: Sequence[str]) -> int:
         help="take images of any height and width, and resize them in the graph",
     )
     options = parser.parse_args(arguments)
+    settings = settings_of(options)
     source = read_run(options.run, is_resized=options.resize)
-    plan = make_plan(source, Repository(options.repository), settings_of(options))
+    recover_interrupted(options.repository)
+    plan = make_plan(source, Repository(options.repository), settings)
     # Before torch is imported: its idle threads are to sleep, since ONNX Runtime's run in between.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    print(f"{source.name}: {len(plan.members)} members to export, loading torch")
+    _say(f"{source.name}: {len(plan.members)} members to export, loading torch")
     return _publish(plan)
 
 
@@ -93,17 +96,27 @@ def _add(arguments: Sequence[str]) -> int:
         output_kind=options.output_kind,
         macs=options.macs,
     )
-    return _publish(make_plan(read_models(foreign), Repository(options.repository), settings))
+    source = read_models(foreign)
+    recover_interrupted(options.repository)
+    return _publish(make_plan(source, Repository(options.repository), settings))
 
 
 def _publish(plan: Plan) -> int:
     from export.pipeline import export
     from export.report import report
 
-    done = export(plan, print)
+    done = export(plan, _say)
     for line in report(plan, done):
-        print(line)
+        _say(line)
     return 0
+
+
+def _say(line: str) -> None:
+    """Nobody may be listening any more (as behind `| head`), which is no reason to publish nothing."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def _verify(arguments: Sequence[str]) -> int:

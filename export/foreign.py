@@ -11,7 +11,7 @@ import numpy as np
 from cascade.cascade_file import TensorSpec
 from cascade.scores import OutputKind
 from export.check import BATCH_SIZE
-from export.errors import ExportError, ModelError, SettingsError
+from export.errors import ExportError, ModelError, RowsError, SettingsError
 from export.inference import classifier_of, open_session
 from export.macs import count_macs
 from export.onnx_file import check_versions, read_onnx
@@ -23,6 +23,7 @@ from export.source import LoadedModel, Source
 CLASSES = "classes"
 """In a samples file: the names of the classes, in the order of the outputs."""
 
+RESERVED = ("labels", "groups", CLASSES, "format_version")
 SUM_TOLERANCE = 1e-3
 AUTO = "auto"
 
@@ -118,6 +119,9 @@ def _read_draft(path: Path, output: str) -> _Draft:
     model = read_onnx(content)
     check_versions(model)
     inputs = read_inputs(model)
+    for spec in inputs:
+        if spec.name in RESERVED:
+            raise ModelError(f"input {spec.name!r} has a name that samples keep for something else")
     name, datatype, num_classes = read_output(model, output)
     return _Draft(
         path=path,
@@ -181,7 +185,11 @@ def _classes(settings: ForeignSettings, drafts: Sequence[_Draft]) -> tuple[str, 
 
 def _names_in(samples: Path) -> tuple[str, ...]:
     names = load_arrays(samples).get(CLASSES)
-    return () if names is None or names.dtype.kind != "U" else tuple(map(str, names.ravel()))
+    if names is None:
+        return ()
+    if names.ndim != 1 or names.dtype.kind not in "US":
+        raise RowsError(f"{samples}: {CLASSES} is {names.dtype} {list(names.shape)}, not a list of names")
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist())
 
 
 def _member(

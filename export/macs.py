@@ -59,7 +59,12 @@ def _is_node(event: dict[str, Any]) -> bool:
 
 
 def _macs_of(arguments: dict[str, Any]) -> float:
-    count = COUNTERS.get(arguments["op_name"])
+    operator = arguments["op_name"]
+    if operator in NOT_COUNTED:
+        raise ModelError(
+            f"{operator} multiplies, and is not counted: say what a row costs (--macs, in any unit)"
+        )
+    count = COUNTERS.get(operator)
     if count is None:
         return 0
     inputs, outputs = (
@@ -95,6 +100,12 @@ def _recurrent(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> float:
     steps = inputs[0][0] * inputs[0][1]
     return steps * (math.prod(inputs[1]) + math.prod(inputs[2]))
 
+
+NOT_COUNTED = (
+    *("Einsum", "DeformConv", "QLinearMatMul", "FusedMatMul", "FusedGemm", "FusedConv", "NhwcConv", "QGemm"),
+    *("Attention", "MultiHeadAttention", "GroupQueryAttention", "QAttention", "MatMulNBits", "MatMulBnb4"),
+)
+"""Operators that multiply much, and whose shapes alone do not tell how much."""
 
 COUNTERS: dict[str, Callable[[Sequence[Shape], Sequence[Shape]], float]] = {
     "Conv": _conv,

@@ -118,7 +118,7 @@ def _add_triton_options(group: Group) -> None:
         "then a request is rejected, 0 for never",
         type=int,
     )
-    _add(group, "--instances", defaults.instances, "that run side by side", type=int)
+    _add(group, "--instances", defaults.instances, "that run side by side, 0 for one", type=int)
     _add(group, "--instance-kind", defaults.instance_kind, "where they run", choices=INSTANCE_KINDS)
     _add(
         group,

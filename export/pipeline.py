@@ -19,13 +19,14 @@ from cascade.scores import OutputKind, softmax
 from cascade.scores_file import ScoresFile, write_scores
 from export.errors import RepositoryError
 from export.inference import PROVIDERS
+from export.journal import file_digest
 from export.plan import Plan
 from export.policies import fit_policies
 from export.publish import locked, publish, staging_beside
 from export.repository import SCORES_SUFFIX
 from export.rows import Rows
 from export.source import LoadedModel
-from export.staged_member import StagedMember, naming, stage_member, write_configs
+from export.staged_member import PYTHON_MODEL, SCRIPTS, StagedMember, naming, stage_member, write_configs
 from export.tune import Tuning, tune, with_tuning
 
 PACKAGES = ("torch", "onnx", "onnxscript", "numpy", "tensorrt")
@@ -144,9 +145,18 @@ def _provenance(plan: Plan, members: Sequence[StagedMember]) -> dict[str, Any]:
         "export_versions": _versions(),
         "opsets": {member.name: _opset(member) for member in members if member.format == "onnx"},
         "provider": PROVIDERS[0],
+        SCRIPTS: _scripts(plan, members),
         "checks": {member.name: member.differences.to_json() for member in members},
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _scripts(plan: Plan, members: Sequence[StagedMember]) -> dict[str, str]:
+    """Of what Triton runs with all its rights."""
+    if plan.settings.backend != "python":
+        return {}
+    digest = file_digest(PYTHON_MODEL)
+    return {f"{member.name}/{member.version}/{PYTHON_MODEL.name}": digest for member in members}
 
 
 def _opset(member: StagedMember) -> int:

@@ -53,6 +53,8 @@ def make_plan(source: Source, repository: Repository, settings: ExportSettings) 
     """ExportError or CascadeError says what is wrong."""
     if settings.format == "tensorrt":
         check_available()
+        if settings.is_tuned:
+            raise SettingsError("--tune measures the embedded runtime, which runs no tensorrt plans")
     members, stages = _plan_members(source, settings)
     for member in members:
         check_name(member.name)

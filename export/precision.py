@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from export.errors import GraphError
-from export.onnx_file import line, strip_notes
+from export.onnx_file import check_versions, line, read_onnx, strip_notes
 from export.rows import Rows
 from export.signature import MemberSignature
 
@@ -38,16 +38,20 @@ def convert(content: bytes, precision: str, rows: Rows, signature: MemberSignatu
     except Exception as error:
         raise GraphError(f"cannot be made {precision}: {line(error) or type(error).__name__}") from error
     strip_notes(model)
-    return bytes(model.SerializeToString(deterministic=True))
+    result = bytes(model.SerializeToString(deterministic=True))
+    check_versions(read_onnx(result))
+    return result
 
 
 def _to_fp16(content: bytes, rows: Rows, signature: MemberSignature) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
-    converted: onnx.ModelProto = convert_float_to_float16(
-        onnx.load_model_from_string(content), keep_io_types=True
-    )
-    return converted
+    # A format that ONNX Runtime runs, but the checker refuses: casts stand behind what they feed.
+    converted = OnnxModel(convert_float_to_float16(onnx.load_model_from_string(content), keep_io_types=True))
+    converted.topological_sort()
+    model: onnx.ModelProto = converted.model
+    return model
 
 
 def _to_int8(content: bytes, rows: Rows, signature: MemberSignature) -> onnx.ModelProto:
@@ -61,7 +65,7 @@ def _to_int8(content: bytes, rows: Rows, signature: MemberSignature) -> onnx.Mod
 
     with tempfile.TemporaryDirectory() as folder:
         plain, ready, quantised = (Path(folder) / f"{name}.onnx" for name in ("plain", "ready", "int8"))
-        plain.write_bytes(content)
+        plain.write_bytes(_with_named_nodes(content))
         quant_pre_process(plain, ready, skip_symbolic_shape=True)
         quantize_static(
             ready,
@@ -78,6 +82,14 @@ def _to_int8(content: bytes, rows: Rows, signature: MemberSignature) -> onnx.Mod
     if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         raise GraphError("there is nothing to quantise in it beside its last layer")
     return model
+
+
+def _with_named_nodes(content: bytes) -> bytes:
+    """Nodes are told apart by their names, which not all files give them."""
+    model = onnx.load_model_from_string(content)
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"node-{number}"
+    return bytes(model.SerializeToString())
 
 
 def _ranges_reader(rows: Rows, signature: MemberSignature) -> Any:

@@ -6,6 +6,7 @@ kill or a crash leaves is put back by the next export, from the journal in the s
 """
 
 import fcntl
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from filecmp import cmp
 from pathlib import Path
 
 from cascade.cascade_file import SUFFIX
-from export.journal import Journal, roll_back, sync
+from cascade.inside import inside
+from export.journal import Journal, has_journal, roll_back, sync
 
 STAGING = ".staging"
 HELD = "held"
@@ -39,37 +41,62 @@ class Staging:
 
 @contextmanager
 def staging_beside(repository: Path) -> Iterator[Staging]:
-    """On the repository's file system, so that a rename moves in; gone afterwards, after any error."""
+    """On the repository's file system, so that a rename moves in; gone afterwards, after any error.
+
+    Where not even putting back was possible it stays, for the next export to do it.
+    """
     place = repository.resolve()
-    made = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".begun"))
-    staging = Staging(made.with_suffix(STAGING))
-    with (made / HELD).open("ab") as held:
+    # Under the lock, so that nobody takes it for a dead one's before it is held.
+    with _lock(place):
+        made = tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=STAGING)
+        staging = Staging(Path(made))
+        held = (staging.folder / HELD).open("ab")
         fcntl.flock(held, fcntl.LOCK_EX)
-        # Only now does it bear the name under which others look for the dead.
-        made.rename(staging.folder)
+    with held:
         try:
             staging.new.mkdir()
             staging.old.mkdir()
             yield staging
         finally:
-            shutil.rmtree(staging.folder, ignore_errors=True)
+            if not has_journal(staging.folder):
+                shutil.rmtree(staging.folder, ignore_errors=True)
 
 
 @contextmanager
 def locked(repository: Path) -> Iterator[None]:
-    """Alone among exports; waits for others. The lock's file stays, since others may wait for it."""
-    place = repository.resolve()
+    """Alone among exports; waits for others, and puts back what those that are no more have left."""
+    with _lock(repository.resolve()):
+        for left in _left_behind(repository):
+            _recover(left, repository)
+        yield
+
+
+@contextmanager
+def _lock(place: Path) -> Iterator[None]:
+    """The lock's file stays, since others may wait for it."""
     with (place.parent / f".{place.name}.lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        for left in interrupted(repository):
-            recover(left, repository)
         yield
 
 
 def interrupted(repository: Path) -> list[Path]:
-    """Staging folders of exports that are no more."""
+    """Staging folders of exports that were cut off while they published."""
+    return [folder for folder in _left_behind(repository) if has_journal(folder)]
+
+
+def recover_interrupted(repository: Path) -> None:
+    """Before anything is planned on what the repository holds."""
+    if interrupted(repository):
+        with locked(repository):
+            return
+
+
+def _left_behind(repository: Path) -> list[Path]:
     place = repository.resolve()
-    return [folder for folder in sorted(place.parent.glob(f".{place.name}.*{STAGING}")) if _is_dead(folder)]
+    # As tempfile names them: `models.v2` has staging folders of its own beside those of `models`.
+    name = re.compile(re.escape(f".{place.name}.") + "[a-z0-9_]{8}" + re.escape(STAGING))
+    found = place.parent.iterdir() if place.parent.is_dir() else ()
+    return [folder for folder in sorted(found) if name.fullmatch(folder.name) and _is_dead(folder)]
 
 
 def _is_dead(folder: Path) -> bool:
@@ -81,13 +108,12 @@ def _is_dead(folder: Path) -> bool:
     return True
 
 
-def recover(folder: Path, repository: Path) -> None:
-    """Put back what an interrupted publication had changed; one that was complete stays. Call it `locked`."""
-    staging = Staging(folder)
+def _recover(folder: Path, repository: Path) -> None:
+    """Put back what an interrupted publication had changed; one that was complete stays."""
     # The cascade's file is moved in last: where it is no longer here, all was done.
-    if any(staging.new.glob(f"*{SUFFIX}")):
+    if any(Staging(folder).new.glob(f"*{SUFFIX}")):
         roll_back(folder, repository)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish(staging: Staging, repository: Path) -> None:
@@ -100,13 +126,21 @@ def publish(staging: Staging, repository: Path) -> None:
             journal.will_make(repository)
             repository.mkdir()
             sync(repository.resolve().parent)
+        _check_targets(staging, repository)
         for model in sorted(path for path in staging.new.iterdir() if path.is_dir()):
             _move_model(model, repository / model.name, staging, journal)
         for file in sorted(staging.new.iterdir(), key=_is_cascade):
             _replace(file, repository / file.name, staging, journal)
+        journal.close()
     except BaseException:
         roll_back(staging.folder, repository)
         raise
+
+
+def _check_targets(staging: Staging, repository: Path) -> None:
+    """FormatError where a link would have us write elsewhere."""
+    for path in staging.new.rglob("*"):
+        inside(repository, str(path.relative_to(staging.new).parent))
 
 
 def _is_cascade(file: Path) -> bool:
@@ -141,7 +175,7 @@ def _replace(file: Path, target: Path, staging: Staging, journal: Journal) -> No
         file.unlink()
         return
     if target.exists():
-        journal.will_replace(target, keep=staging.old)
+        journal.will_replace(target, new=file, keep=staging.old)
     else:
         journal.will_make(target)
     file.replace(target)

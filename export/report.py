@@ -29,7 +29,8 @@ def report(plan: Plan, export: Export) -> Iterator[str]:
         yield _policy(kind, policy, is_default=kind == export.cascade.default_policy)
     if export.tuning is not None:
         yield from _tuning(export.tuning)
-    yield f"next: python -m serving {folder}{_flags(export.tuning)}"
+    if plan.settings.format == "onnx":
+        yield f"next: python -m serving {folder}{_flags(export.tuning)}"
 
 
 def _member(member: StagedMember, labels: NDArray[np.int64]) -> str:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from cascade.cascade_file import MODEL_FILES, SUFFIX, Cascade, read_cascade
 from cascade.inside import inside
 from export.errors import RepositoryError
+from export.journal import file_digest
 from export.signature import MemberSignature
 from export.triton.config import check_same_signature
 
@@ -31,14 +31,15 @@ class Repository:
         versions = (path.name for path in (self.folder / member).glob("*") if path.is_dir())
         return max((int(name) for name in versions if name.isascii() and name.isdecimal()), default=0)
 
-    def place(self, member: str, digest: str) -> tuple[int, bool]:
-        """The version for a file of this sha256, and whether it is new."""
+    def place(self, member: str, digest: str, script: Path | None = None) -> tuple[int, bool]:
+        """The version for a file of this sha256 with this script beside it, and whether it is new."""
         newest = self.newest_version(member)
         folder = self.folder / member / str(newest)
-        for name in MODEL_FILES.values():
-            if (folder / name).is_file() and file_digest(folder / name) == digest:
-                return newest, False
-        return newest + 1, True
+        models = [folder / name for name in MODEL_FILES.values() if (folder / name).is_file()]
+        if not any(file_digest(path) == digest for path in models):
+            return newest + 1, True
+        is_same = script is None or _has_same(folder, script)
+        return (newest, False) if is_same else (newest + 1, True)
 
     def check_can_hold(self, name: str, members: Mapping[str, MemberSignature], backend: str) -> None:
         """RepositoryError names what is in the way, FormatError a link that leads out."""
@@ -66,6 +67,11 @@ class Repository:
             raise RepositoryError(f"{self.folder} is a file system of its own; name a folder inside it")
 
 
+def _has_same(folder: Path, file: Path) -> bool:
+    path = folder / file.name
+    return path.is_file() and path.read_bytes() == file.read_bytes()
+
+
 def cascade_files(folder: Path) -> list[Path]:
     """RepositoryError where there is none."""
     if not folder.is_dir():
@@ -74,7 +80,3 @@ def cascade_files(folder: Path) -> list[Path]:
     if not files:
         raise RepositoryError(f"{folder}: holds no *{SUFFIX}")
     return files
-
-
-def file_digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()

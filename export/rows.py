@@ -171,8 +171,9 @@ def _ragged(values: Array, shapes: Array, spec: TensorSpec, num_rows: int) -> Ra
             f"{name} is {shapes.dtype} {list(shapes.shape)}, not whole numbers ({num_rows}, {rank})"
         )
     shapes = shapes.astype(np.int64)
-    if not all(_fits(shape, spec.shape[1:]) for shape in np.unique(shapes, axis=0)) or (shapes < 1).any():
-        raise RowsError(f"{name}: some rows do not fit {list(spec.shape)}, which the model takes")
+    for row, shape in enumerate(shapes.tolist()):
+        if not _fits(shape, spec.shape[1:]):
+            raise RowsError(f"{name}: row {row} is {shape}, and the model takes {list(spec.shape)}")
     if values.ndim != 1 or shapes.prod(axis=1).sum() != len(values):
         raise RowsError(
             f"{spec.name} holds {values.size} values, and {name} adds up to {shapes.prod(axis=1).sum()}"
@@ -181,7 +182,10 @@ def _ragged(values: Array, shapes: Array, spec: TensorSpec, num_rows: int) -> Ra
 
 
 def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    return len(shape) == len(wanted) and all(w in (-1, s) for s, w in zip(shape, wanted, strict=True))
+    """An extent that may vary is 1 or more."""
+    return len(shape) == len(wanted) and all(
+        s > 0 and w in (-1, s) for s, w in zip(shape, wanted, strict=True)
+    )
 
 
 def _whole_numbers(arrays: Mapping[str, Array], name: str) -> NDArray[np.int64]:

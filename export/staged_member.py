@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cascade.cascade_file import MODEL_FILES, Member
 from cascade.runtime import ServiceCurve
-from export.check import Differences, measure
+from export.check import BATCH_SIZE, Differences, measure
 from export.errors import ExportError
 from export.inference import classifier_of, open_session
 from export.plan import Plan, PlannedMember
@@ -23,6 +23,9 @@ from export.triton.warm_up import warm_up_of
 
 PYTHON_MODEL = Path(__file__).parent / "python_backend" / "model.py"
 """What Triton's Python backend runs: the same ONNX file, by ONNX Runtime."""
+
+SCRIPTS = "scripts"
+"""In a cascade's provenance: sha256 of each script beside a member, by its place in the repository."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +72,16 @@ def stage_member(plan: Plan, member: PlannedMember, model: LoadedModel, folder: 
     with naming(member.name):
         content = _content(plan, member, model)
         digest = sha256(content).hexdigest()
-        version, is_new = plan.repository.place(member.name, digest)
+        script = PYTHON_MODEL if plan.settings.backend == "python" else None
+        version, is_new = plan.repository.place(member.name, digest, script)
         place = folder if is_new else plan.repository.folder
         file = place / member.name / str(version) / MODEL_FILES[plan.settings.format]
         (folder / member.name).mkdir()
         if is_new:
-            _write_version(file, content, plan.settings.backend)
+            _write_version(file, content, script)
         exported = _exported(file, member.source.signature, plan.settings.format)
-        differences, outputs = measure(model.reference, exported, plan.source.rows)
+        batch_size = min(BATCH_SIZE, plan.settings.triton.max_batch_size)
+        differences, outputs = measure(model.reference, exported, plan.source.rows, batch_size)
         differences.check_within(plan.settings.bounds(member.precision))
     return StagedMember(
         name=member.name,
@@ -111,11 +116,11 @@ def _exported(file: Path, signature: MemberSignature, file_format: str) -> Class
     return classifier_of_plan(file, signature)
 
 
-def _write_version(file: Path, content: bytes, backend: str) -> None:
+def _write_version(file: Path, content: bytes, script: Path | None) -> None:
     file.parent.mkdir()
     file.write_bytes(content)
-    if backend == "python":
-        shutil.copyfile(PYTHON_MODEL, file.parent / PYTHON_MODEL.name)
+    if script is not None:
+        shutil.copyfile(script, file.parent / script.name)
 
 
 def write_configs(plan: Plan, members: Mapping[str, StagedMember], folder: Path) -> None:

@@ -6,6 +6,7 @@ this was written on had either; what could be tested is the command line that `t
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -22,8 +23,13 @@ from export.signature import MemberSignature
 PACKAGE = "tensorrt"
 PROGRAM = "trtexec"
 TIMEOUT_S = 3600
-TIMING_CACHE = "exitgate-tensorrt-timing.cache"
-"""How long each kernel took on this GPU, kept between builds in the folder for temporary files."""
+
+
+def timing_cache() -> Path:
+    """How long each kernel took on this GPU, kept between builds in the user's folder for such things."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exitgate"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "tensorrt-timing.cache"
 
 
 def check_available() -> None:
@@ -44,7 +50,10 @@ def build_plan(
     """
     profile = Profile(signature, rows, max_batch_size)
     if importlib.util.find_spec(PACKAGE) is not None:
-        return _build_by_package(onnx, profile, precision)
+        from export import tensorrt_package
+
+        shapes = [profile.shapes(size) for size in profile.sizes]
+        return tensorrt_package.build(onnx, shapes, precision, timing_cache())
     with tempfile.TemporaryDirectory() as folder:
         model, plan = Path(folder) / "model.onnx", Path(folder) / "model.plan"
         model.write_bytes(onnx)
@@ -83,52 +92,24 @@ def build_command(model: Path, plan: Path, profile: Profile, precision: str) -> 
         f"--minShapes={smallest}",
         f"--optShapes={usual}",
         f"--maxShapes={largest}",
-        f"--timingCacheFile={Path(tempfile.gettempdir()) / TIMING_CACHE}",
+        f"--timingCacheFile={timing_cache()}",
         "--skipInference",
     ]
     return command + {"fp32": [], "fp16": ["--fp16"], "int8": ["--fp16", "--int8"]}[precision]
 
 
-def _build_by_package(onnx: bytes, profile: Profile, precision: str) -> bytes:
-    import tensorrt as trt
-
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(0)
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(onnx):
-        raise ToolError(f"TensorRT cannot read the model: {parser.get_error(0)}")
-    config = builder.create_builder_config()
-    # From TensorRT 11 on networks are strongly typed: precision is the ONNX file's, without flags.
-    flags = {"fp32": (), "fp16": ("FP16",), "int8": ("FP16", "INT8")}[precision]
-    for flag in flags:
-        if hasattr(trt.BuilderFlag, flag):
-            config.set_flag(getattr(trt.BuilderFlag, flag))
-    shapes = [profile.shapes(size) for size in profile.sizes]
-    optimisation = builder.create_optimization_profile()
-    for name in shapes[0]:
-        optimisation.set_shape(name, *(of_size[name] for of_size in shapes))
-    config.add_optimization_profile(optimisation)
-    cache_file = Path(tempfile.gettempdir()) / TIMING_CACHE
-    cache = config.create_timing_cache(cache_file.read_bytes() if cache_file.exists() else b"")
-    config.set_timing_cache(cache, ignore_mismatch=True)
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise ToolError("TensorRT built nothing; what it says stands above")
-    cache_file.write_bytes(bytes(config.get_timing_cache().serialize()))
-    return bytes(plan)
-
-
 def classifier_of_plan(file: Path, signature: MemberSignature) -> Classifier:
     """Outputs of the plan itself, on this GPU."""
+    if importlib.util.find_spec(PACKAGE) is not None:
+        from export import tensorrt_package
+
+        return tensorrt_package.classifier(file, signature)
 
     def run(feeds: Feeds) -> Outputs:
         own = {signature.names[name]: array for name, array in feeds.items()}
         with tempfile.TemporaryDirectory() as folder:
             return _run_plan(file, own, signature, Path(folder))
 
-    if shutil.which(PROGRAM) is None:
-        raise ToolError(f"a plan is checked and calibrated by {PROGRAM!r}, which is not on the PATH")
     return run
 
 

@@ -119,15 +119,12 @@ def with_tuning(plan: Plan, tuning: Tuning | None) -> Plan:
     if tuning is None:
         return plan
     triton, runtime = plan.settings.triton, tuning.runtime
-    defaults = type(triton)()
     changes: dict[str, Any] = {
         "preferred_batch_sizes": tuple(sorted({runtime.max_batch_rows, triton.max_batch_size})),
         "instances": runtime.num_workers,
         "intra_op_threads": runtime.num_threads,
     }
-    kept = {
-        name: value for name, value in changes.items() if getattr(triton, name) == getattr(defaults, name)
-    }
+    kept = {name: value for name, value in changes.items() if not getattr(triton, name)}
     return replace(plan, settings=replace(plan.settings, triton=replace(triton, **kept)))
 
 
@@ -150,8 +147,11 @@ def _settings() -> list[Setting]:
 
 
 def _batches(rows: Rows, sizes: Sequence[int]) -> dict[int, Feeds]:
-    """Real rows of one shape, repeated where there are too few."""
-    index = next(rows.batches(max(sizes)))
+    """Real rows of the shape nearest to the mean row's size, repeated where there are too few."""
+    groups = list(rows.batches(max(sizes)))
+    elements = [sum(array[0].size for array in rows.take(index[:1]).values()) for index in groups]
+    mean = np.average(elements, weights=[len(index) for index in groups])
+    index = groups[int(np.argmin(np.abs(np.array(elements) - mean)))]
     return {size: dict(rows.take(np.resize(index, size))) for size in sizes}
 
 

@@ -1,9 +1,9 @@
 """Whether a repository holds what its cascades say, and would load."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,12 +13,15 @@ from cascade.inside import inside
 from cascade.scores_file import read_scores
 from export.errors import ExportError, GraphError, RepositoryError
 from export.inference import open_session
+from export.journal import file_digest
 from export.onnx_file import read_onnx
 from export.publish import interrupted
-from export.repository import CONFIG, SCORES_SUFFIX, cascade_files, file_digest
-from export.rows import DTYPES, STRINGS
-from export.staged_member import PYTHON_MODEL
-from export.triton.config import read_config
+from export.repository import CONFIG, SCORES_SUFFIX, cascade_files
+from export.rows import DTYPES, STRINGS, Array
+from export.signature import MemberSignature
+from export.staged_member import PYTHON_MODEL, SCRIPTS
+from export.triton.config import check_describes, read_config
+from export.triton.warm_up import read_warm_up
 
 ROWS = 2
 
@@ -57,74 +60,97 @@ def _verify_cascade(folder: Path, file: Path) -> Iterator[Finding]:
         return
     yield Finding(f"{file.name}: version {cascade.version}, {len(cascade.policies)} policies")
     for member in cascade.members:
-        yield _checked(member.file, lambda member=member: _verify_member(folder, cascade, member))
-    yield _checked(f"{cascade.name}{SCORES_SUFFIX}", lambda: _verify_scores(folder, cascade))
+        yield _checked(member.file, partial(_verify_member, folder, cascade, member))
+    yield _checked(f"{cascade.name}{SCORES_SUFFIX}", partial(_verify_scores, folder, cascade))
 
 
-def _checked(what: str, check: Any) -> Finding:
+def _checked(what: str, check: Callable[[], str]) -> Finding:
+    """`check` may have a note to what is in order."""
     try:
-        check()
+        note = check()
     except (ExportError, CascadeError, OSError) as error:
         return Finding(what, str(error))
-    return Finding(what)
+    return Finding(f"{what}: {note}" if note else what)
 
 
-def _verify_member(folder: Path, cascade: Cascade, member: Member) -> None:
+def _verify_member(folder: Path, cascade: Cascade, member: Member) -> str:
     path = inside(folder, member.file)
     if not path.is_file():
         raise RepositoryError("no such file")
     # Before anything parses it.
     if file_digest(path) != member.sha256:
         raise RepositoryError("is not the file that the cascade was made with: its sha256 differs")
-    _verify_config(folder, cascade, member)
-    if member.format == "onnx":
-        content = path.read_bytes()
-        read_onnx(content)
-        _run_rows(content, cascade, member)
-
-
-def _verify_config(folder: Path, cascade: Cascade, member: Member) -> None:
+    for below in (folder / member.name).rglob("*"):
+        inside(folder, str(below.relative_to(folder)))
     config = read_config(inside(folder, f"{member.name}/{CONFIG}"))
-    if config.name != member.name:
-        raise RepositoryError(f"{CONFIG} is of {config.name!r}")
-    inputs, outputs = ({tensor.name for tensor in side} for side in (config.input, config.output))
-    if inputs != set(member.inputs.values()) or member.output not in outputs:
-        raise RepositoryError(
-            f"{CONFIG} describes inputs {sorted(inputs)} and outputs {sorted(outputs)}; the cascade says "
-            f"{sorted(member.inputs.values())} and {member.output}"
-        )
+    check_describes(config, member, _signature(cascade, member))
+    row = read_warm_up(config, folder / member.name)
     if config.backend == "python":
-        model = inside(folder, f"{member.name}/{member.version}/{PYTHON_MODEL.name}")
-        if not model.is_file() or model.read_bytes() != PYTHON_MODEL.read_bytes():
-            raise RepositoryError(f"{model.name} is not what this version of export writes")
+        _verify_script(folder, cascade, member)
+    if member.format != "onnx":
+        return "not run: only Triton does"
+    content = path.read_bytes()
+    read_onnx(content)
+    _run_rows(content, cascade, member, row)
+    return ""
 
 
-def _run_rows(content: bytes, cascade: Cascade, member: Member) -> None:
-    """Zeros for every input, as the server warms up: what they give means nothing but its shape."""
+def _signature(cascade: Cascade, member: Member) -> MemberSignature:
+    inputs = tuple(replace(spec, name=member.inputs[spec.name]) for spec in cascade.inputs)
+    return MemberSignature(
+        inputs=inputs,
+        names=member.inputs,
+        num_classes=len(cascade.classes),
+        output=member.output,
+        output_kind=member.output_kind,
+    )
+
+
+def _verify_script(folder: Path, cascade: Cascade, member: Member) -> None:
+    """What Triton would run with all its rights: the cascade's file says what it was."""
+    name = f"{member.name}/{member.version}/{PYTHON_MODEL.name}"
+    path = inside(folder, name)
+    if not path.is_file():
+        raise RepositoryError(f"{PYTHON_MODEL.name}: no such file")
+    if file_digest(path) != cascade.provenance.get(SCRIPTS, {}).get(name):
+        raise RepositoryError(f"{PYTHON_MODEL.name} is not the file that the cascade was made with")
+
+
+def _run_rows(content: bytes, cascade: Cascade, member: Member, row: Mapping[str, Array] | None) -> None:
+    """The row that it is warmed up with, or else zeros: what these give means nothing but its shape."""
     session = open_session(content)
-    feeds = {member.inputs[spec.name]: _zeros(spec) for spec in cascade.inputs}
+    feeds = {
+        member.inputs[spec.name]: _zeros(spec)
+        if row is None
+        else np.stack([row[member.inputs[spec.name]]] * ROWS)
+        for spec in cascade.inputs
+    }
     try:
         output = session.run([member.output], feeds)[0]
     except Exception as error:
+        if row is None and any(-1 in spec.shape[1:] or spec.datatype == STRINGS for spec in cascade.inputs):
+            # Made-up rows may be no rows that it can take.
+            return
         raise GraphError(f"ONNX Runtime cannot run it: {' '.join(str(error).split())[:300]}") from error
     if output.shape != (ROWS, len(cascade.classes)):
         raise GraphError(f"gives {list(output.shape)} for {ROWS} rows of {len(cascade.classes)} classes")
 
 
-def _zeros(spec: TensorSpec) -> Any:
+def _zeros(spec: TensorSpec) -> Array:
     shape = (ROWS, *(1 if extent == -1 else extent for extent in spec.shape[1:]))
     return (
         np.full(shape, "", np.object_) if spec.datatype == STRINGS else np.zeros(shape, DTYPES[spec.datatype])
     )
 
 
-def _verify_scores(folder: Path, cascade: Cascade) -> None:
+def _verify_scores(folder: Path, cascade: Cascade) -> str:
     """What policies are refitted from belongs to these members."""
     path = inside(folder, f"{cascade.name}{SCORES_SUFFIX}")
     if not path.exists():
-        return
+        return "not there: policies cannot be fitted again"
     scores = read_scores(path)
     pinned = {member.name: member.sha256 for member in cascade.members}
     for name, digest in zip(scores.names, scores.sha256, strict=False):
         if pinned.get(name) != digest:
             raise RepositoryError(f"holds outputs of another {name!r} than the cascade's")
+    return ""

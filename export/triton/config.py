@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
+from cascade.cascade_file import Member
 from export.errors import RepositoryError
 from export.signature import MemberSignature
 from export.triton.settings import TritonSettings
@@ -38,7 +39,7 @@ def config_text(
     # Triton's TensorRT backend loads a plan on a GPU or not at all.
     kind = "gpu" if backend == "tensorrt" else settings.instance_kind
     config.instance_group.add(
-        kind=schema.ModelInstanceGroup.Kind.Value(f"KIND_{kind.upper()}"), count=settings.instances
+        kind=schema.ModelInstanceGroup.Kind.Value(f"KIND_{kind.upper()}"), count=max(1, settings.instances)
     )
     if settings.intra_op_threads and backend in THREADS:
         config.parameters[THREADS[backend]].string_value = str(settings.intra_op_threads)
@@ -78,14 +79,57 @@ def _accelerate(config: Any, precision: str) -> None:
 
 def check_same_signature(path: Path, signature: MemberSignature, backend: str) -> None:
     """Refuse a published configuration that a member of this signature cannot share."""
-    published = read_config(path)
-    wanted = schema.ModelConfig()
+    published, wanted = read_config(path), schema.ModelConfig()
     _describe(wanted, signature, backend)
     for part in ("backend", "platform", "input", "output"):
         if getattr(published, part) != getattr(wanted, part):
             raise RepositoryError(
                 f"{path}: {part} differs from what is to be exported, and all versions of a model share one; "
                 "export under another name"
+            )
+
+
+def check_describes(config: Any, member: Member, signature: MemberSignature) -> None:
+    """RepositoryError where Triton would not serve this version of this member as the cascade has it."""
+    if config.name != member.name:
+        raise RepositoryError(f"config.pbtxt is of {config.name!r}")
+    backends = ("tensorrt",) if member.format == "tensorrt" else (ONNXRUNTIME, "python")
+    if config.backend not in backends:
+        raise RepositoryError(f"config.pbtxt: backend {config.backend!r} does not run {member.format} files")
+    _check_inputs(config, signature)
+    (output,) = config.output if len(config.output) == 1 else (None,)
+    if output is None or (output.name, list(output.dims)) != (signature.output, [signature.num_classes]):
+        raise RepositoryError(
+            f"config.pbtxt: the output is not {signature.output!r} of {signature.num_classes} classes"
+        )
+    if config.max_batch_size < 1:
+        raise RepositoryError(
+            f"config.pbtxt: max_batch_size is {config.max_batch_size}, and rows come in batches"
+        )
+    specific = config.version_policy.specific.versions
+    if config.version_policy.HasField("specific") and member.version not in specific:
+        raise RepositoryError(
+            f"config.pbtxt: version {member.version} is none of those that Triton is to load"
+        )
+
+
+def _check_inputs(config: Any, signature: MemberSignature) -> None:
+    """A member may leave open what its cascade fixes."""
+    described = {tensor.name: tensor for tensor in config.input}
+    if described.keys() != {spec.name for spec in signature.inputs}:
+        raise RepositoryError(
+            f"config.pbtxt describes inputs {', '.join(described)}; the cascade says "
+            f"{', '.join(spec.name for spec in signature.inputs)}"
+        )
+    for spec in signature.inputs:
+        tensor, dims = described[spec.name], spec.shape[1:] or (1,)
+        fits = len(tensor.dims) == len(dims) and all(
+            own in (-1, dim) for own, dim in zip(tensor.dims, dims, strict=True)
+        )
+        if not fits or tensor.data_type != _datatype(spec.datatype):
+            raise RepositoryError(
+                f"config.pbtxt: input {spec.name!r} is {schema.DataType.Name(tensor.data_type)} "
+                f"{list(tensor.dims)}; the cascade says {spec.datatype} {list(dims)}"
             )
 
 

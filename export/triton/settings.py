@@ -17,7 +17,8 @@ class TritonSettings:
     `max_queue_size` requests, 0 for any number, each for `queue_timeout_us`, 0 for as long as it takes; then
     they are rejected.
 
-    `instances` run side by side, each with `intra_op_threads` threads, 0 for as many as there are cores.
+    `instances` run side by side, 0 for one; each with `intra_op_threads` threads, 0 for its backend's own.
+    What is left at 0, or empty, `--tune` fills in.
     `version_policy` is `all` or `latest:N`: a cascade file pins versions, so older ones stay loaded.
     """
 
@@ -27,7 +28,7 @@ class TritonSettings:
     queue_delay_us: int = 100
     max_queue_size: int = 1024
     queue_timeout_us: int = 10_000_000
-    instances: int = 1
+    instances: int = 0
     instance_kind: str = "cpu"
     intra_op_threads: int = 0
     accelerator: str = "none"
@@ -35,9 +36,8 @@ class TritonSettings:
     is_warmed_up: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("max_batch_size", "instances"):
-            self._at_least(name, 1)
-        for name in ("queue_delay_us", "max_queue_size", "queue_timeout_us", "intra_op_threads"):
+        self._at_least("max_batch_size", 1)
+        for name in ("instances", "queue_delay_us", "max_queue_size", "queue_timeout_us", "intra_op_threads"):
             self._at_least(name, 0)
         self._one_of("triton_backend", BACKENDS)
         self._one_of("instance_kind", INSTANCE_KINDS)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import model_config_pb2 as schema
 
-from export.rows import Array, Rows
+from export.errors import RepositoryError
+from export.rows import DTYPES, Array, Rows
 from export.signature import MemberSignature
 
 FOLDER = "warmup"
@@ -49,6 +50,40 @@ def warm_up_of(rows: Rows, signature: MemberSignature) -> WarmUp:
         row={own: feeds[name][0, ...] for name, own in signature.names.items()},
         datatypes={spec.name: spec.datatype for spec in signature.inputs},
     )
+
+
+def read_warm_up(config: Any, model: Path) -> dict[str, Array] | None:
+    """The row that a configuration names, by input; None where it names none.
+
+    RepositoryError where Triton would find no such row, and so not load the model.
+    """
+    if not config.model_warmup:
+        return None
+    row = {}
+    for name, entry in config.model_warmup[0].inputs.items():
+        path = model / FOLDER / entry.input_data_file
+        try:
+            row[name] = _array(path.read_bytes(), schema.DataType.Name(entry.data_type), tuple(entry.dims))
+        except OSError:
+            raise RepositoryError(f"{FOLDER}/{entry.input_data_file}: cannot be read") from None
+        except (ValueError, struct.error):
+            raise RepositoryError(
+                f"{FOLDER}/{entry.input_data_file}: does not hold what is said of it"
+            ) from None
+    scalars = {tensor.name for tensor in config.input if tensor.HasField("reshape")}
+    return {name: array.reshape(()) if name in scalars else array for name, array in row.items()}
+
+
+def _array(content: bytes, datatype: str, shape: tuple[int, ...]) -> Array:
+    """ValueError where the content is of another size."""
+    if datatype != "TYPE_STRING":
+        return np.frombuffer(content, DTYPES[datatype.removeprefix("TYPE_")]).reshape(shape)
+    texts, offset = [], 0
+    while offset < len(content):
+        (length,) = struct.unpack_from("<I", content, offset)
+        texts.append(content[offset + 4 : offset + 4 + length].decode())
+        offset += 4 + length
+    return np.array(texts, np.object_).reshape(shape)
 
 
 def _file(place: int) -> str:

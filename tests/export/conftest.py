@@ -169,10 +169,11 @@ def torch_logits(member: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every path below, with the bytes of the files."""
+    """Every path below but the exports' lock, which stays for the next, with the bytes of the files."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
+        if path.name != ".models.lock"
     }
 
 

@@ -7,10 +7,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from cascade.errors import FormatError
 from export.journal import Journal, roll_back
+from export.publish import interrupted, locked, publish, recover_interrupted, staging_beside
 from tests.export.conftest import contents, error_line
 from tests.export.foreign_models import table, tabular_classifier
+from tests.export.test_publish import write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,8 +75,7 @@ while True:
         assert texts == FIRST | NEW, (fatal, texts)
         seen["after"] += 1
     assert not interrupted(repository)
-    left = {path.name for path in place.iterdir()} - {"models", ".models.lock"}
-    assert all(name.endswith(".begun") for name in left), left
+    assert {path.name for path in place.iterdir()} == {"models", ".models.lock"}
     if os.WIFEXITED(status):
         assert os.WEXITSTATUS(status) == 0
         break
@@ -87,6 +90,77 @@ def test_after_a_kill_at_any_step_the_old_cascade_or_the_new_one_is_whole(tmp_pa
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert seen["before"] > 50 and seen["after"] > 2, seen
+
+
+def cut_off(repository: Path, files: dict[str, str], moves: int) -> None:
+    """A publication that dies before its cascade's file, after so many moves."""
+    program = (
+        "import json, os, sys; from pathlib import Path; from export import publish as p\n"
+        "from tests.export.test_publish import write\n"
+        "repository, files, moves = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])\n"
+        "count, sync = 0, p.sync\n"
+        "def die(path):\n"
+        "    global count\n"
+        "    sync(path)\n"
+        "    count += 1\n"
+        "    count > moves and os._exit(9)\n"
+        "with p.staging_beside(repository) as staging:\n"
+        "    write(staging.new, files)\n"
+        "    with p.locked(repository):\n"
+        "        for path in (staging.new, *staging.new.rglob('*')): moves += 1\n"
+        "        p.sync = die\n"
+        "        p.publish(staging, repository)\n"
+    )
+    command = [sys.executable, "-c", program, str(repository), json.dumps(files), str(moves)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 9
+
+
+FILES = {"m-0/1/model.onnx": "one", "m-0/config.pbtxt": "b", "m.scores.npz": "s", "m.cascade.json": "c"}
+
+
+def test_a_repository_whose_name_begins_alike_is_left_alone(tmp_path: Path) -> None:
+    """`.models.v2.XXXXXXXX.staging` is none of those of `models`."""
+    mine, other = tmp_path / "models", tmp_path / "models.v2"
+    write(mine, {"m-0/1/model.onnx": "mine", "notes.txt": "mine"})
+    cut_off(other, FILES, moves=1)
+    before = contents(mine)
+    assert interrupted(mine) == [] and len(interrupted(other)) == 1
+    with locked(mine):
+        pass
+    assert contents(mine) == before and len(interrupted(other)) == 1
+
+
+def test_what_others_put_there_since_is_kept(tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    cut_off(repository, FILES, moves=2)
+    write(repository, {"theirs/1/model.onnx": "theirs"})
+    recover_interrupted(repository)
+    assert set(contents(repository)) == {"theirs", "theirs/1", "theirs/1/model.onnx"}
+
+
+def test_a_file_that_others_changed_since_is_kept(tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    write(repository, FILES | {"m-0/config.pbtxt": "a"})
+    cut_off(repository, {"m-0/config.pbtxt": "b", "m-0/2/model.onnx": "two", "m.cascade.json": "d"}, moves=1)
+    assert (repository / "m-0/config.pbtxt").read_text() == "b"
+    write(repository, {"m-0/config.pbtxt": "by hand"})
+    recover_interrupted(repository)
+    assert (repository / "m-0/config.pbtxt").read_text() == "by hand"
+    assert not (repository / "m-0/2").exists()
+    assert (repository / "m.cascade.json").read_text() == "c"
+
+
+def test_links_are_not_followed_out_of_the_repository(tmp_path: Path) -> None:
+    repository, outside = tmp_path / "models", tmp_path / "outside"
+    write(repository, FILES)
+    write(outside, {"input-0": "theirs"})
+    (repository / "m-0" / "warmup").symlink_to(outside)
+    before = contents(tmp_path)
+    with staging_beside(repository) as staging:
+        write(staging.new, {"m-0/warmup/input-0": "ours", "m.cascade.json": "d"})
+        with pytest.raises(FormatError, match="leads out of the repository"), locked(repository):
+            publish(staging, repository)
+    assert contents(tmp_path) == before
 
 
 def test_a_line_that_was_being_written_tells_of_nothing(tmp_path: Path) -> None:

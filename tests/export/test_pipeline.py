@@ -154,7 +154,7 @@ def test_a_failure_after_the_models_changes_nothing(
     assert run_export(own_run) == 2
     assert error_line(capsys.readouterr().err) == "no such luck"
     assert contents(repository) == before
-    assert [path.name for path in repository.parent.iterdir()] == ["models"]
+    assert {path.name for path in repository.parent.iterdir()} == {"models", ".models.lock"}
 
 
 def test_an_export_that_another_overtook_is_refused(

@@ -143,7 +143,9 @@ REFUSALS: dict[str, dict[str, Any]] = {
     r"words\.shapes is float64 \[40, 1\], not whole numbers \(40, 1\)": {"words_shapes": np.ones((40, 1))},
     r"words\.shapes is int64 \[39, 1\], not whole numbers \(40, 1\)": {"words_shapes": LENGTHS[1:, None]},
     r"words\.shapes is int64 \[40\], not whole numbers \(40, 1\)": {"words_shapes": LENGTHS},
-    r"words\.shapes: some rows do not fit \[-1, -1\]": {"words_shapes": LENGTHS[:, None] - 1},
+    r"words\.shapes: row \d+ is \[0\], and the model takes \[-1, -1\]": {
+        "words_shapes": LENGTHS[:, None] - 1
+    },
     r"words holds 59 values, and words\.shapes adds up to 60": {"words": np.arange(59)},
     r"words holds 60 values, and words\.shapes adds up to 60": {"words": np.arange(60).reshape(30, 2)},
     r"labels is float64 \(40,\), not whole numbers \(N,\)": {"labels": np.zeros(40)},
@@ -167,7 +169,7 @@ def test_arrays_that_do_not_fit_are_refused_by_name_and_value(message: str, tmp_
 
 def test_shapes_must_fit_the_extents_that_the_model_fixes(tmp_path: Path) -> None:
     specs = (TensorSpec(name="words", datatype="INT64", shape=(-1, 2)),)
-    with pytest.raises(RowsError, match=r"words\.shapes: some rows do not fit \[-1, 2\], which the model"):
+    with pytest.raises(RowsError, match=r"words\.shapes: row \d+ is \[[13]\], and the model takes \[-1, 2\]"):
         read(tmp_path, arrays(), specs)
 
 

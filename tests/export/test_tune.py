@@ -113,12 +113,12 @@ def test_settings_use_every_core(
     assert [(s.num_workers, s.num_threads, s.is_spinning) for s in tune._settings()] == settings
 
 
-def test_batches_are_of_one_shape_and_repeat_rows_where_there_are_few() -> None:
+def test_batches_are_of_the_usual_shape_and_repeat_rows_where_there_are_few() -> None:
     words = Ragged(values=np.arange(7), shapes=np.array([[2], [1], [2], [2]]))
     rows = Rows(inputs={"x": words}, labels=np.zeros(4, np.int64))
-    assert {size: batch["x"].tolist() for size, batch in tune._batches(rows, (1, 3)).items()} == {
-        1: [[2]],
-        3: [[2], [2], [2]],
+    assert {size: batch["x"].tolist() for size, batch in tune._batches(rows, (1, 4)).items()} == {
+        1: [[0, 1]],
+        4: [[0, 1], [3, 4], [5, 6], [0, 1]],
     }
 
 

@@ -52,6 +52,22 @@ def link_out(repository: Path) -> None:
     (repository / MODEL).symlink_to(outside)
 
 
+def link_beside(repository: Path) -> None:
+    (repository / "digits-0/1/passwords").symlink_to("/etc/passwd")
+
+
+def link_to_itself(repository: Path) -> None:
+    (repository / MODEL).unlink()
+    (repository / MODEL).symlink_to(repository / MODEL)
+
+
+def change_bytes(name: str, content: bytes) -> Callable[[Path], None]:
+    def write(repository: Path) -> None:
+        (repository / name).write_bytes(content)
+
+    return write
+
+
 def other_scores(repository: Path) -> None:
     path = repository / "digits.scores.npz"
     scores = read_scores(path)
@@ -72,10 +88,38 @@ def other_member(repository: Path) -> None:
     [
         (remove(MODEL), MODEL, "no such file"),
         (link_out, MODEL, "leads out of the repository"),
-        (other_member, MODEL, "ONNX Runtime cannot run it: .*Got: 9 Expected: 8"),
+        (other_member, MODEL, r"input 'image' is TYPE_UINT8 \[8, 8, 1\]; the cascade says UINT8 \[9, 9, 1\]"),
         (remove("digits-0/config.pbtxt"), MODEL, "config.pbtxt: not a model configuration"),
         (change("digits-0/config.pbtxt", 'name: "digits-0"', 'name: "digits-1"'), MODEL, "is of 'digits-1'"),
-        (change("digits-0/config.pbtxt", '"image"', '"picture"'), MODEL, r"describes inputs \['picture'\]"),
+        (
+            change("digits-0/config.pbtxt", '"image"', '"picture"'),
+            MODEL,
+            "describes inputs picture; the cascade",
+        ),
+        (
+            change("digits-0/config.pbtxt", "TYPE_FP32\n  dims: 10", "TYPE_FP32\n  dims: 9"),
+            MODEL,
+            "the output is not",
+        ),
+        (change("digits-0/config.pbtxt", "max_batch_size: 64", ""), MODEL, "max_batch_size is 0"),
+        (
+            change("digits-0/config.pbtxt", '"onnxruntime"', '"pytorch"'),
+            MODEL,
+            "'pytorch' does not run onnx files",
+        ),
+        (
+            change("digits-0/config.pbtxt", "  all {\n  }", "  specific { versions: 7 }"),
+            MODEL,
+            "version 1 is none of",
+        ),
+        (remove("digits-0/warmup/input-0"), MODEL, "warmup/input-0: cannot be read"),
+        (
+            change_bytes("digits-0/warmup/input-0", b"short"),
+            MODEL,
+            "warmup/input-0: does not hold what is said",
+        ),
+        (link_beside, MODEL, "leads out of the repository"),
+        (link_to_itself, MODEL, "its links form a loop"),
         (
             change("digits.cascade.json", '"window"', '"windw"'),
             "digits.cascade.json",

@@ -20,7 +20,7 @@ def test_all_versions_stay_loaded_unless_a_number_is_given() -> None:
 
 REFUSALS: dict[str, dict[str, Any]] = {
     r"^max_batch_size must be 1 or more, got 0$": {"max_batch_size": 0},
-    r"^instances must be 1 or more, got 0$": {"instances": 0},
+    r"^instances must be 0 or more, got -1$": {"instances": -1},
     r"^queue_delay_us must be 0 or more, got -1$": {"queue_delay_us": -1},
     r"^max_queue_size must be 0 or more, got -1$": {"max_queue_size": -1},
     r"^queue_timeout_us must be 0 or more, got -5$": {"queue_timeout_us": -5},
