@@ -304,3 +304,123 @@ def test_bad_input_is_refused_in_one_line(
     assert add(place, "odd", models, samples, *options, "--repository", str(tmp_path / "models")) == 2
     assert re.search(message, error_line(capsys.readouterr().err))
     assert list(tmp_path.iterdir()) == []
+
+
+def mlp(path: Path, *, labelled: bool = False) -> Path:
+    """Three layers whose nodes have no names, over FP32 inputs."""
+    generator = np.random.default_rng(0)
+    shapes = ((3, 16), (16, 16), (16, 3))
+    weights = {
+        f"w{place}": generator.normal(size=shape).astype(np.float32) for place, shape in enumerate(shapes)
+    }
+    name = "labels" if labelled else "x"
+    nodes = [
+        node("MatMul", f"{name} w0", "a"),
+        node("Relu", "a", "b"),
+        node("MatMul", "b w1", "c"),
+        node("Relu", "c", "d"),
+        node("MatMul", "d w2", "logits"),
+    ]
+    inputs = [value(name, TensorProto.FLOAT, "n", 3)]
+    return save(path, nodes, inputs, [value("logits", TensorProto.FLOAT, "n", 3)], weights)
+
+
+def einsum(path: Path) -> Path:
+    weights = {"w": np.ones((3, 3), np.float32)}
+    nodes = [node("Einsum", "x w", "logits", equation="nk,kc->nc")]
+    inputs = [value("x", TensorProto.FLOAT, "n", 3)]
+    return save(path, nodes, inputs, [value("logits", TensorProto.FLOAT, "n", 3)], weights)
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    """Rows of three numbers, and names of classes as bytes."""
+    x = np.random.default_rng(1).normal(size=(80, 3)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", x=x, labels=np.arange(80) % 3, classes=np.array([b"a", b"b", b"c"]))
+    return tmp_path
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_files_at_other_precisions_are_in_order(precision: str, numbers: Path) -> None:
+    mlp(numbers / "mlp.onnx")
+    options = ("--objective", "accuracy", "--precision", precision, "--max-changed", "0.2")
+    assert add(numbers, "mlp", "mlp", "rows", *options) == 0
+    assert [finding for finding in verify(numbers / "models") if finding.problem is not None] == []
+    cascade = read_cascade(numbers / "models" / "mlp.cascade.json")
+    assert cascade.classes == ("a", "b", "c")
+    assert [(member.name, member.precision) for member in cascade.members] == [
+        (f"mlp-0-{precision}", precision)
+    ]
+
+
+def test_what_multiplies_uncounted_is_told(numbers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    einsum(numbers / "sum.onnx")
+    assert add(numbers, "sum", "sum", "rows") == 2
+    assert "Einsum multiplies, and is not counted: say what a row costs" in error_line(
+        capsys.readouterr().err
+    )
+
+
+def test_an_input_may_not_be_called_as_the_labels_are(
+    numbers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mlp(numbers / "odd.onnx", labelled=True)
+    assert add(numbers, "odd", "odd", "rows") == 2
+    assert "input 'labels' has a name that samples keep" in error_line(capsys.readouterr().err)
+
+
+def test_a_script_that_was_changed_is_noticed_and_replaced_by_a_new_version(numbers: Path) -> None:
+    mlp(numbers / "mlp.onnx")
+    options = ("--objective", "accuracy", "--triton-backend", "python")
+    assert add(numbers, "mlp", "mlp", "rows", *options) == 0
+    script = numbers / "models" / "mlp-0" / "1" / "model.py"
+    script.write_text(script.read_text() + "\nimport os\n")
+    (problem,) = [found.problem for found in verify(numbers / "models") if found.problem is not None]
+    assert problem == "model.py is not the file that the cascade was made with"
+    assert add(numbers, "mlp", "mlp", "rows", *options) == 0
+    (member,) = read_cascade(numbers / "models" / "mlp.cascade.json").members
+    assert member.version == 2
+    assert [found for found in verify(numbers / "models") if found.problem is not None] == []
+
+
+def test_the_first_export_after_a_crash_puts_things_right(numbers: Path) -> None:
+    mlp(numbers / "mlp.onnx")
+    program = (
+        "import os, sys; from export import publish; from export.cli import main\n"
+        "replace = publish._replace\n"
+        "publish._replace = lambda *given: os._exit(9) if given[0].name.endswith('.npz') else replace(*given)\n"
+        "main(sys.argv[1:])\n"
+    )
+    where = ["--repository", str(numbers / "models"), "--name", "mlp", "--samples", str(numbers / "rows.npz")]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "add",
+        str(numbers / "mlp.onnx"),
+        *where,
+        "--objective",
+        "accuracy",
+    ]
+    assert subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode == 9
+    assert (numbers / "models" / "mlp-0" / "1").is_dir()
+    assert add(numbers, "mlp", "mlp", "rows", "--objective", "accuracy") == 0
+    (member,) = read_cascade(numbers / "models" / "mlp.cascade.json").members
+    assert member.version == 1
+
+
+def test_texts_that_hold_numbers_are_read_by_the_model_and_served(tmp_path: Path) -> None:
+    """No row can be made up for it: an empty text is no number."""
+    weights = {"w": np.eye(3, dtype=np.float32)}
+    nodes = [node("Cast", "x", "numbers", to=TensorProto.FLOAT), node("MatMul", "numbers w", "logits")]
+    inputs = [value("x", TensorProto.STRING, "n", 3)]
+    save(tmp_path / "odd.onnx", nodes, inputs, [value("logits", TensorProto.FLOAT, "n", 3)], weights)
+    x = np.random.default_rng(1).integers(0, 9, (80, 3)).astype(str)
+    np.savez(tmp_path / "rows.npz", x=x, labels=np.arange(80) % 3)
+    assert add(tmp_path, "odd", "odd", "rows", "--objective", "accuracy") == 0
+    repository = tmp_path / "models"
+    assert [finding for finding in verify(repository) if finding.problem is not None] == []
+    sent = np.array([["1", "7", "2"], ["5.5", "-1", "4"]], np.object_)
+    with serving(repository) as server, triton_grpc.InferenceServerClient(server.grpc) as client:
+        tensor = triton_grpc.InferInput("x", [2, 3], "BYTES").set_data_from_numpy(sent)
+        assert client.infer("odd", [tensor]).as_numpy("label").tolist() == [1, 0]
