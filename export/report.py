@@ -58,7 +58,9 @@ def _tuning(tuning: Tuning) -> Iterator[str]:
 def _flags(tuning: Tuning | None) -> str:
     if tuning is None:
         return ""
-    return f" --workers {tuning.runtime.num_workers} --max-batch-rows {tuning.runtime.max_batch_rows}"
+    runtime = tuning.runtime
+    flags = f" --workers {runtime.num_workers} --threads {runtime.num_threads}"
+    return f"{flags} --max-batch-rows {runtime.max_batch_rows}{' --spin' if runtime.is_spinning else ''}"
 
 
 def _policy(kind: str, policy: Policy, *, is_default: bool) -> str:

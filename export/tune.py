@@ -156,37 +156,60 @@ def _batches(rows: Rows, sizes: Sequence[int]) -> dict[int, Feeds]:
 
 
 def _measure(setting: Setting, models: Models, batches: Mapping[int, Feeds]) -> Measurement:
-    seconds = {}
-    for name, (file, signature) in models.items():
-        session = open_session(file, num_threads=setting.num_threads, is_spinning=setting.is_spinning)
-        feeds = {size: _own(batch, signature) for size, batch in batches.items()}
-        seconds[name] = {
-            size: _seconds(session, batch, signature.output, setting) for size, batch in feeds.items()
-        }
-    return Measurement(setting=setting, seconds=seconds)
+    """All members are open and run in turn, as in a server: threads that still spin hinder other members."""
+    members = [
+        _Member(
+            name=name,
+            session=open_session(file, num_threads=setting.num_threads, is_spinning=setting.is_spinning),
+            feeds={size: _own(batch, signature) for size, batch in batches.items()},
+            output=signature.output,
+        )
+        for name, (file, signature) in models.items()
+    ]
+    by_size = {size: _seconds(members, size, setting.num_workers) for size in batches}
+    return Measurement(
+        setting=setting,
+        seconds={
+            member.name: {size: seconds[member.name] for size, seconds in by_size.items()}
+            for member in members
+        },
+    )
 
 
 def _own(batch: Feeds, signature: MemberSignature) -> Feeds:
     return {signature.names[name]: array for name, array in batch.items()}
 
 
-def _seconds(session: Any, feeds: Feeds, output: str, setting: Setting) -> float:
-    """Median over the runs of all workers, which run the same session side by side, as the server does."""
-    session.run([output], feeds)
-    taken: list[float] = []
-    until = time.perf_counter() + MOMENT_S
+@dataclass(frozen=True, kw_only=True)
+class _Member:
+    name: str
+    session: Any
+    feeds: Mapping[int, Feeds]
+    output: str
+
+    def run(self, size: int) -> float:
+        begin = time.perf_counter()
+        self.session.run([self.output], self.feeds[size])
+        return time.perf_counter() - begin
+
+
+def _seconds(members: Sequence[_Member], size: int, num_workers: int) -> dict[str, float]:
+    """Medians over the runs of all workers, each of which runs the members in turn."""
+    taken: dict[str, list[float]] = {member.name: [] for member in members}
+    for member in members:
+        member.run(size)
+    until = time.perf_counter() + MOMENT_S * len(members)
 
     def work() -> None:
         runs = 0
         while runs < MIN_RUNS or time.perf_counter() < until:
-            begin = time.perf_counter()
-            session.run([output], feeds)
-            taken.append(time.perf_counter() - begin)
+            for member in members:
+                taken[member.name].append(member.run(size))
             runs += 1
 
-    threads = [threading.Thread(target=work) for _ in range(setting.num_workers)]
+    threads = [threading.Thread(target=work) for _ in range(num_workers)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return float(np.median(taken))
+    return {name: float(np.median(seconds)) for name, seconds in taken.items()}

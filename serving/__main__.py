@@ -13,7 +13,7 @@ import uvloop
 # gRPC's C++ core writes lines of its own beside our errors. Read when it is first imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from serving.config import Limits, SchedulerConfig, ServerConfig
+from serving.config import Limits, SchedulerConfig, ServerConfig, SessionConfig
 from serving.errors import ServingError
 from serving.registry import Registry
 from serving.server import run
@@ -45,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--http-port", type=int, default=8000, help="0 takes a free one")
     parser.add_argument("--grpc-port", type=int, default=8001, help="0 takes a free one")
     parser.add_argument("--workers", type=int, default=scheduler.num_workers, help="batches run at once")
+    parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime for each batch")
+    parser.add_argument(
+        "--spin", action="store_true", help="threads wait awake: only `export --tune` tells whether it helps"
+    )
     parser.add_argument(
         "--max-batch-rows", type=int, default=scheduler.max_batch_rows, help="rows in a batch"
     )
@@ -75,6 +79,7 @@ def _config(options: argparse.Namespace) -> ServerConfig:
         grpc_port=options.grpc_port,
         grace_s=options.grace,
         allow_remote=options.allow_remote,
+        session=SessionConfig(num_threads=options.threads, is_spinning=options.spin),
         scheduler=SchedulerConfig(
             num_workers=options.workers,
             max_batch_rows=options.max_batch_rows,

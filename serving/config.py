@@ -33,11 +33,22 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SessionConfig:
+    """How ONNX Runtime runs one batch: on `num_threads` threads, which spin or sleep between operators."""
+
+    num_threads: int = 1
+    is_spinning: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.num_threads > 0, "num_threads", self.num_threads, "positive")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SchedulerConfig:
     """How batches form.
 
-    `num_workers` batches run at once, one ONNX Runtime thread each: on CPUs parallel batches beat
-    parallel operators. `max_wait_s` is how long a partial batch may be passed over for full ones.
+    `num_workers` batches run at once, by default on one ONNX Runtime thread each: on CPUs parallel batches
+    mostly beat parallel operators. `max_wait_s` is how long a partial batch may be passed over for full ones.
     """
 
     num_workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
@@ -61,6 +72,7 @@ class ServerConfig:
     grace_s: float = 30.0
     allow_remote: bool = False
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    session: SessionConfig = field(default_factory=SessionConfig)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Members embedded as ONNX Runtime sessions.
 
-A session runs on the calling worker thread alone, without spinning: with several batches in flight,
-threads of their own would only fight over the cores.
+A session runs on the calling worker thread alone, without spinning, unless told otherwise: with several
+batches in flight, threads of their own mostly fight over the cores.
 """
 
 import hashlib
@@ -17,9 +17,11 @@ from cascade.cascade_file import Cascade
 from cascade.cascade_file import Member as MemberSpec
 from cascade.errors import FormatError
 from cascade.inside import inside
+from serving.config import SessionConfig
 from serving.datatypes import DTYPES
 from serving.errors import MemberFailed, StartupError
 
+DEFAULT_SESSION = SessionConfig()
 ONNX_TYPES = {
     "BOOL": "tensor(bool)",
     "FP16": "tensor(float16)",
@@ -84,7 +86,9 @@ def member_key(spec: MemberSpec) -> str:
     return f"{spec.name}/{spec.version}"
 
 
-def load_member(repository: Path, spec: MemberSpec, cascade: Cascade) -> OnnxMember:
+def load_member(
+    repository: Path, spec: MemberSpec, cascade: Cascade, config: SessionConfig = DEFAULT_SESSION
+) -> OnnxMember:
     """Load a member after checking that its file is the one the cascade pins."""
     if spec.format != "onnx":
         raise StartupError(f"member {spec.name!r} is a {spec.format} file, which only Triton runs")
@@ -101,18 +105,18 @@ def load_member(repository: Path, spec: MemberSpec, cascade: Cascade) -> OnnxMem
             f"member {spec.name!r}: {path} is not the file that {cascade.name!r} was made with"
         )
     try:
-        session = onnxruntime.InferenceSession(content, _session_options(), ["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, _session_options(config), ["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises several kinds, none of them documented
         raise StartupError(f"member {spec.name!r}: {path}: {_first_line(error)}") from None
     _check_signature(spec, cascade, session)
     return OnnxMember(spec, cascade, session)
 
 
-def _session_options() -> onnxruntime.SessionOptions:
+def _session_options(config: SessionConfig) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = config.num_threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(config.is_spinning)))
     options.log_severity_level = 3
     return options
 

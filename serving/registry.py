@@ -11,8 +11,9 @@ from cascade.cascade_file import Member as MemberSpec
 from cascade.errors import CascadeError
 from cascade.policy import Policy
 from cascade.scores import OutputKind
+from serving.config import SessionConfig
 from serving.errors import MemberFailed, NotFound, StartupError
-from serving.members import Member, check_shared, load_member, member_key, warm_up
+from serving.members import DEFAULT_SESSION, Member, check_shared, load_member, member_key, warm_up
 
 log = logging.getLogger("exitgate")
 
@@ -81,7 +82,9 @@ class Registry:
         return served
 
 
-def load_registry(repository: Path, max_batch_rows: int) -> Registry:
+def load_registry(
+    repository: Path, max_batch_rows: int, session: SessionConfig = DEFAULT_SESSION
+) -> Registry:
     """Read every cascade of a repository, load and warm up its members; StartupError says what is wrong."""
     if not repository.is_dir():
         raise StartupError(f"{repository}: no such folder")
@@ -98,7 +101,10 @@ def load_registry(repository: Path, max_batch_rows: int) -> Registry:
             check_shared(
                 first_user.setdefault(member_key(spec), (spec, served.cascade)), (spec, served.cascade)
             )
-            _load(repository, served.cascade, spec, members, max_batch_rows)
+            key = member_key(spec)
+            if key not in members:
+                members[key] = load_member(repository, spec, served.cascade, session)
+                _warm_up(members[key], served.cascade, max_batch_rows)
     return Registry(cascades, members)
 
 
@@ -114,16 +120,10 @@ def _is_made_up(cascade: Cascade) -> bool:
     return any(-1 in spec.shape[1:] or spec.datatype == "BYTES" for spec in cascade.inputs)
 
 
-def _load(
-    repository: Path, cascade: Cascade, spec: MemberSpec, members: dict[str, Member], max_batch_rows: int
-) -> None:
-    key = member_key(spec)
-    if key not in members:
-        member = load_member(repository, spec, cascade)
-        try:
-            warm_up(member, cascade, (1, max_batch_rows))
-        except MemberFailed as error:
-            if not _is_made_up(cascade):
-                raise StartupError(f"{cascade.name!r}: {error}") from None
-            log.info("%s: not warmed up, it takes no rows of zeros", key)
-        members[key] = member
+def _warm_up(member: Member, cascade: Cascade, max_batch_rows: int) -> None:
+    try:
+        warm_up(member, cascade, (1, max_batch_rows))
+    except MemberFailed as error:
+        if not _is_made_up(cascade):
+            raise StartupError(f"{cascade.name!r}: {error}") from None
+        log.info("%s: not warmed up, it takes no rows of zeros", member.key)

@@ -48,7 +48,9 @@ async def run(config: ServerConfig, announce: Callable[[Registry, int, int], Non
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = listen(config.host, config.http_port)
     try:
-        registry = await asyncio.to_thread(load_registry, config.repository, config.scheduler.max_batch_rows)
+        registry = await asyncio.to_thread(
+            load_registry, config.repository, config.scheduler.max_batch_rows, config.session
+        )
         engine = Engine(registry, config.scheduler, config.limits)
         engine.start()
         try:
