@@ -12,8 +12,9 @@ import orjson
 
 from serving.answers import respond
 from serving.asgi import App, Receive, Scope, Send, header
+from serving.compression import SMALLEST, compressed, decompressed, encoding_of, wanted_of
 from serving.engine import Engine
-from serving.errors import Fault, InvalidRequest, NotFound, RequestError, TooLarge, Unsupported
+from serving.errors import Fault, InvalidRequest, NotFound, RequestError, TooLarge
 from serving.http_codec import decode, encode
 
 STATUS = {
@@ -54,17 +55,20 @@ class InferenceRoute:
             log.exception("a request failed")
             await send_json(send, 500, {"error": f"internal error: {type(error).__name__}"})
             return
-        if json_length is None:
-            await _send(send, 200, [JSON_TYPE], body)
-        else:
-            await _send(send, 200, [BINARY_TYPE, (LENGTH_HEADER, str(json_length).encode())], body)
+        headers = [JSON_TYPE] if json_length is None else [BINARY_TYPE, _length(json_length)]
+        packing = wanted_of(header(scope, b"accept-encoding"))
+        if packing is not None and len(body) >= SMALLEST:
+            headers.append((b"content-encoding", packing))
+            body = await compressed(body, packing)
+        await _send(send, 200, headers, body)
 
     async def _infer(self, scope: Scope, receive: Receive) -> tuple[bytes, int | None]:
         model, version = _target(scope["raw_path"].decode("ascii"))
         self._engine.registry.cascade(model, version)
-        if header(scope, b"content-encoding") not in (None, b"identity"):
-            raise Unsupported("compressed requests are not supported by this server")
+        packing = encoding_of(header(scope, b"content-encoding"))
         body = await self._body(scope, receive)
+        if packing is not None:
+            body = await decompressed(body, packing, self._engine.limits.max_body_bytes)
         json_length = _json_length(scope)
         if (len(body) if json_length is None else json_length) > self._engine.limits.max_json_bytes:
             raise TooLarge(
@@ -93,6 +97,11 @@ class InferenceRoute:
                 raise TooLarge(f"a body of more than {limit} bytes")
             chunks.append(chunk)
         return memoryview(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+
+def _length(json_length: int) -> tuple[bytes, bytes]:
+    """Of the JSON in the body as it is once unpacked."""
+    return LENGTH_HEADER, str(json_length).encode()
 
 
 def _target(path: str) -> tuple[str, str]:
