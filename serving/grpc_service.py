@@ -14,7 +14,13 @@ from serving.answers import respond
 from serving.engine import Engine
 from serving.errors import Fault, RequestError, StartupError, TooLarge
 from serving.grpc_codec import decode, encode
-from serving.metadata import model_config, model_metadata, model_statistics, server_metadata
+from serving.metadata import (
+    model_config,
+    model_metadata,
+    model_statistics,
+    repository_index,
+    server_metadata,
+)
 
 CODES = {
     Fault.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
@@ -78,6 +84,10 @@ class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: 
             counters = model_statistics(self._engine.registry, self._engine.statistics, request.name)
             return ParseDict(counters, pb.ModelStatisticsResponse())
 
+    async def RepositoryIndex(self, request: Any, context: Context) -> Any:  # noqa: N802
+        models = repository_index(self._engine.registry, self._engine.is_accepting, request.ready)
+        return ParseDict({"models": models}, pb.RepositoryIndexResponse())
+
     def _check_size(self, request: Any) -> None:
         typed_bytes = request.ByteSize() - sum(map(len, request.raw_input_contents))
         if typed_bytes > self._engine.limits.max_json_bytes:
@@ -86,10 +96,29 @@ class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: 
 
     async def ModelInfer(self, request: Any, context: Context) -> Any:  # noqa: N802
         async with _translated(context):
-            self._check_size(request)
-            decoded = decode(request)
-            job = await self._engine.infer(decoded)
-            return encode(respond(decoded, job))
+            return await self._infer(request)
+
+    async def _infer(self, request: Any) -> Any:
+        self._check_size(request)
+        decoded = decode(request)
+        job = await self._engine.infer(decoded)
+        return encode(respond(decoded, job))
+
+    async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        """One answer a request, in their order; an error is that request's alone, and the stream goes on."""
+        async for request in requests:
+            yield await self._stream_answer(request)
+
+    async def _stream_answer(self, request: Any) -> Any:
+        try:
+            return pb.ModelStreamInferResponse(infer_response=await self._infer(request))
+        except RequestError as error:
+            message = str(error)
+        except Exception as error:  # a bug: the client gets an answer all the same
+            log.exception("a request failed")
+            message = f"internal error: {type(error).__name__}"
+        named = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+        return pb.ModelStreamInferResponse(error_message=message, infer_response=named)
 
 
 async def _refuse(self: InferenceService, request: Any, context: Context) -> None:

@@ -2,15 +2,22 @@
 
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from serving.engine import Engine
-from serving.errors import RequestError
+from serving.errors import InvalidRequest, RequestError
 from serving.http_infer import STATUS
-from serving.metadata import model_config, model_metadata, model_statistics, server_metadata
+from serving.metadata import (
+    model_config,
+    model_metadata,
+    model_statistics,
+    repository_index,
+    server_metadata,
+)
 from serving.prometheus import metrics_registry
 
 
@@ -61,6 +68,11 @@ def _add_models(app: FastAPI, engine: Engine) -> None:
     async def server() -> dict[str, Any]:
         return server_metadata()
 
+    @app.post("/v2/repository/index")
+    async def index(request: Request) -> list[dict[str, str]]:
+        only_ready = _only_ready(await request.body())
+        return repository_index(engine.registry, engine.is_accepting, only_ready)
+
     @app.get("/v2/models/stats")
     async def all_statistics() -> dict[str, Any]:
         return model_statistics(engine.registry, engine.statistics)
@@ -80,6 +92,18 @@ def _add_models(app: FastAPI, engine: Engine) -> None:
     @app.get("/v2/models/{model}/versions/{version}")
     async def metadata(model: str, version: str = "") -> dict[str, Any]:
         return model_metadata(engine.registry.cascade(model, version))
+
+
+def _only_ready(body: bytes) -> bool:
+    """Of `{"ready": true}`; clients also send no body at all."""
+    try:
+        document = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError:
+        raise InvalidRequest("the body is not JSON") from None
+    ready = document.get("ready", False) if isinstance(document, dict) else None
+    if not isinstance(ready, bool):
+        raise InvalidRequest("the body must be an object whose 'ready' is true or false")
+    return ready
 
 
 def _add_metrics(app: FastAPI, engine: Engine) -> None:

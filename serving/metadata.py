@@ -10,7 +10,13 @@ from serving.registry import Registry, ServedCascade
 from serving.statistics import CascadeStatistics, Duration, MemberStatistics, Statistics
 
 PLATFORM = "exitgate_cascade"
-EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics", "parameters")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+)
 TRITON_TYPES = {"BYTES": "TYPE_STRING"}
 
 
@@ -44,6 +50,17 @@ def model_metadata(served: ServedCascade) -> dict[str, Any]:
 
 def _row_shape(output: str, served: ServedCascade) -> list[int]:
     return [served.num_classes] if output == "probabilities" else []
+
+
+def repository_index(registry: Registry, is_accepting: bool, only_ready: bool) -> list[dict[str, str]]:
+    """Of every model its version and state; `only_ready` leaves out what takes no requests now."""
+    state = "READY" if is_accepting else "UNAVAILABLE"
+    if only_ready and not is_accepting:
+        return []
+    return [
+        {"name": served.name, "version": served.version, "state": state, "reason": ""}
+        for served in registry.cascades.values()
+    ]
 
 
 def model_config(served: ServedCascade, max_rows: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import queue
 import socket
 import urllib.request
 from types import ModuleType
@@ -256,7 +257,7 @@ def test_json_over_its_limit_is_refused(server: Server) -> None:
 def test_grpc_refuses_what_it_does_not_offer(server: Server) -> None:
     with triton_grpc.InferenceServerClient(server.grpc) as client:
         with pytest.raises(InferenceServerException, match="not supported by this server") as caught:
-            client.get_model_repository_index()
+            client.load_model("digits")
         assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
     assert "Traceback" not in "".join(server.output)
 
@@ -318,3 +319,41 @@ def test_prometheus_counts_exits(server: Server, repository: Repository) -> None
             "digits", [image_input(triton_http, repository.test.image[:5])], parameters={"policy": "first"}
         )
     assert exits() - before == 5
+
+
+@pytest.mark.parametrize("module", CLIENTS)
+def test_the_index_names_every_cascade(module: ModuleType, server: Server) -> None:
+    with connect(module, server) as client:
+        kwargs = {"as_json": True} if module is triton_grpc else {}
+        index = client.get_model_repository_index(**kwargs)
+    models = index["models"] if module is triton_grpc else index
+    assert [(model["name"], model["version"], model["state"]) for model in models] == [
+        ("digits", "1", "READY")
+    ]
+
+
+def test_the_index_takes_a_filter_and_nothing_else(server: Server) -> None:
+    code, answer = raw(server, "POST", "/v2/repository/index", b'{"ready": true}')
+    assert (code, [model["name"] for model in answer]) == (200, ["digits"])
+    for body in (b"{", b"[]", b'{"ready": 1}'):
+        code, answer = raw(server, "POST", "/v2/repository/index", body)
+        assert code == 400 and list(answer) == ["error"]
+
+
+def test_a_stream_answers_in_order_and_survives_an_error(server: Server, repository: Repository) -> None:
+    images = np.random.default_rng(0).integers(0, 17, (6, 8, 8, 1), np.uint8)
+    answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+    with triton_grpc.InferenceServerClient(server.grpc) as client:
+        client.start_stream(lambda result, error: answers.put((result, error)))
+        for number in range(6):
+            rows = images[: number + 1]
+            name = "nope" if number == 2 else "digits"
+            client.async_stream_infer(name, [image_input(triton_grpc, rows)], request_id=str(number))
+        found = [answers.get(timeout=10) for _ in range(6)]
+        client.stop_stream()
+    for number, (result, error) in enumerate(found):
+        if number == 2:
+            assert result is None and "unknown model 'nope'" in str(error)
+        else:
+            assert result.get_response().id == str(number)
+            assert result.as_numpy("label").shape == (number + 1,)
