@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cascade.errors import CascadeError
-from export.errors import ExportError
+from export.errors import ExportError, SettingsError
 from export.options import Parser, add_cascade_options, add_foreign_options, settings_of
 from export.plan import Plan, make_plan
 from export.publish import recover_interrupted
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = COMMANDS.get(given[0]) if given else None
     try:
+        _check_is_something(given)
         return _export_run(given) if command is None else command(given[1:])
     except ExportError as error:
         return _fail(error, error.exit_status)
@@ -43,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error.name} is not installed: pip install '.[export]'", BAD_INPUT)
     except KeyboardInterrupt:
         return _fail("interrupted, nothing was published", INTERRUPTED)
+
+
+def _check_is_something(given: Sequence[str]) -> None:
+    """A command that is misspelt would be taken for a run, and told of the options that one needs."""
+    is_known = not given or given[0] in COMMANDS or given[0].startswith("-")
+    if not is_known and "/" not in given[0] and not Path(given[0]).exists():
+        raise SettingsError(f"{given[0]!r} is no folder, and no command; there are: {', '.join(COMMANDS)}")
 
 
 def _fail(error: object, status: int) -> int:
@@ -147,7 +155,7 @@ def _list(arguments: Sequence[str]) -> int:
 
         console = Console(width=None if sys.stdout.isatty() else 160)
         for table in listing(folder):
-            console.print(table)
+            console.print(table, highlight=False)
         return 0
 
 

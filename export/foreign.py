@@ -46,7 +46,7 @@ class ForeignSettings:
         if self.output_kind not in (AUTO, "logits", "probabilities"):
             raise SettingsError(f"output_kind {self.output_kind!r} is none of auto, logits, probabilities")
         if self.macs and len(self.macs) != len(self.models):
-            raise SettingsError(f"macs has {len(self.macs)} numbers, and there are {len(self.models)} models")
+            raise SettingsError(f"macs: {len(self.macs)} given, and there are {len(self.models)} models")
         if not all(0 < macs < float("inf") for macs in self.macs):
             raise SettingsError("macs must be finite numbers above 0")
 

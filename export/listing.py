@@ -7,19 +7,29 @@ from rich.table import Table
 
 from cascade.cascade_file import Cascade, Member, read_cascade
 from cascade.inside import inside
-from export.repository import cascade_files
+from export.repository import CONFIG, cascade_files
 
 
-def listing(folder: Path) -> Iterator[Table]:
-    """A table a cascade. RepositoryError where there is none, FormatError where one cannot be read."""
-    for file in cascade_files(folder):
-        yield _table(folder, read_cascade(file))
+def listing(folder: Path) -> Iterator[Table | str]:
+    """A table a cascade, and what else is there.
+
+    RepositoryError where there is no cascade, FormatError where one cannot be read.
+    """
+    cascades = [read_cascade(file) for file in cascade_files(folder)]
+    for cascade in cascades:
+        yield _table(folder, cascade)
+    named = {member.name for cascade in cascades for member in cascade.members}
+    others = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}") if path.parent.name not in named)
+    if others:
+        yield f"in no cascade any more, and loaded by Triton all the same: {', '.join(others)}"
 
 
 def _table(folder: Path, cascade: Cascade) -> Table:
     title = f"{cascade.name}, version {cascade.version}: {len(cascade.classes)} classes, policies "
     title += ", ".join(f"{name}*" if name == cascade.default_policy else name for name in cascade.policies)
-    table = Table(title=title, title_justify="left")
+    caption = "ms a row: by the service curve, in batches of the size found best, on one worker"
+    is_measured = any(member.service_curve for member in cascade.members)
+    table = Table(title=title, title_justify="left", caption=caption if is_measured else None)
     for column in (
         "stage",
         "member",

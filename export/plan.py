@@ -82,6 +82,10 @@ def _plan_members(source: Source, settings: ExportSettings) -> tuple[tuple[Plann
     flat = [entry for stage in entries for entry in stage]
     if {place for place, _ in flat} != set(range(count)):
         raise SettingsError(f"stages {text!r} must hold each of the members 0 to {count - 1}, and no other")
+    if len(set(flat)) != len(flat):
+        raise SettingsError(
+            f"stages {text!r}: a member stands twice at one precision ({settings.precision}, if not said)"
+        )
     members = {
         (place, precision): PlannedMember(
             name=f"{settings.name}-{place}" + ("" if precision == PLAIN else f"-{precision}"),
@@ -91,7 +95,6 @@ def _plan_members(source: Source, settings: ExportSettings) -> tuple[tuple[Plann
         )
         for place, precision in sorted(flat, key=lambda entry: (entry[0], PRECISIONS.index(entry[1])))
     }
-    # Twice the same is refused where every other reader of stages refuses it.
     names = [member.name for member in members.values()]
     order = {key: number for number, key in enumerate(members)}
     stages = parse_stages(

@@ -6,12 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.cascade_file import SUFFIX
+from cascade.fitting.budget import parse_budget
 from cascade.policy import Policy
 from export.pipeline import Export
 from export.plan import Plan
 from export.repository import CONFIG, SCORES_SUFFIX
 from export.staged_member import StagedMember
 from export.tune import Tuning
+
+FEW = 0.05
+"""Of the rows: with fewer that can go on, a cascade is little more than its first stage."""
 
 
 def report(plan: Plan, export: Export) -> Iterator[str]:
@@ -24,6 +28,7 @@ def report(plan: Plan, export: Export) -> Iterator[str]:
     yield f"  {name}{SUFFIX}  stages {' -> '.join('+'.join(stage) for stage in plan.stages)}"
     if plan.dropped_policies:
         yield f"dropped, since every export starts with its own policies: {', '.join(plan.dropped_policies)}"
+    yield from _notes(plan)
     yield f"policies for {plan.settings.objective}, estimated on the rows that set their acceptance:"
     for kind, policy in export.cascade.policies.items():
         yield _policy(kind, policy, is_default=kind == export.cascade.default_policy)
@@ -36,10 +41,28 @@ def report(plan: Plan, export: Export) -> Iterator[str]:
 def _member(member: StagedMember, labels: NDArray[np.int64]) -> str:
     state = "new" if member.is_new else "unchanged"
     accuracy = float((member.outputs.argmax(axis=1) == labels).mean())
+    kind = "" if member.signature.output_kind == "logits" else " probabilities,"
     return (
-        f"{state}, {member.precision}, {member.macs:,.0f} MACs a row, {accuracy:.1%} right here; against the "
-        f"model: {member.differences}"
+        f"{state}, {member.precision},{kind} {member.macs:,.0f} MACs a row, {accuracy:.1%} right here; "
+        f"against the model: {member.differences}"
     )
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    """What is likely not meant, by the stages' multiply-adds."""
+    macs = {member.name: member.source.macs for member in plan.members}
+    costs = [sum(macs[name] for name in stage) for stage in plan.stages]
+    budget = parse_budget(plan.settings.budget)
+    if len(costs) == 1 or budget.is_seconds:
+        return
+    if costs[0] > costs[1]:
+        yield "note: stage 1 costs more than stage 2; the cheapest is to come first"
+    share = (budget.limit(costs) - costs[0]) / costs[1]
+    if share < FEW:
+        yield (
+            f"note: a budget of {budget} lets {share:.1%} of the rows go on to stage 2, which costs "
+            f"{costs[1] / costs[0]:.0f}x stage 1; --budget 0.5full would let half of it be spent"
+        )
 
 
 def _tuning(tuning: Tuning) -> Iterator[str]:
@@ -52,7 +75,8 @@ def _tuning(tuning: Tuning) -> Iterator[str]:
         yield f"  {setting.num_workers} x {setting.num_threads}{spinning}  {rates}"
     for name, curve in tuning.curves.items():
         milliseconds = f"{curve.per_row_s * 1000:.3f} ms a row + {curve.per_batch_s * 1000:.3f} ms a batch"
-        yield f"  {name}: a batch takes {milliseconds} on one worker"
+        row = tuning.seconds_per_row(name) * 1000
+        yield f"  {name}: a batch takes {milliseconds} on one worker; a budget counts {row:.3f} ms a row"
 
 
 def _flags(tuning: Tuning | None) -> str:

@@ -153,10 +153,18 @@ def _input(arrays: Mapping[str, Array], spec: TensorSpec, num_rows: int) -> Arra
     if spec.name + SHAPES in arrays:
         return _ragged(values, arrays[spec.name + SHAPES], spec, num_rows)
     if len(values.shape) == 0 or len(values) != num_rows:
-        raise RowsError(f"{spec.name} has shape {list(values.shape)}, and there are {num_rows} labels")
+        raise RowsError(
+            f"{spec.name} has shape {list(values.shape)}, and there are {num_rows} labels"
+            f"{_hint(values, spec)}"
+        )
     if not _fits(values.shape[1:], spec.shape[1:]):
         raise RowsError(f"{spec.name}: shape {list(values.shape)}, and the model takes {list(spec.shape)}")
     return values
+
+
+def _hint(values: Array, spec: TensorSpec) -> str:
+    is_flat = values.ndim == 1 and -1 in spec.shape[1:]
+    return f" (rows of unequal shapes need {spec.name}{SHAPES} beside them)" if is_flat else ""
 
 
 def _is_of(values: Array, datatype: str) -> bool:
@@ -168,7 +176,8 @@ def _ragged(values: Array, shapes: Array, spec: TensorSpec, num_rows: int) -> Ra
     rank = len(spec.shape) - 1
     if shapes.dtype.kind not in "iu" or shapes.shape != (num_rows, rank):
         raise RowsError(
-            f"{name} is {shapes.dtype} {list(shapes.shape)}, not whole numbers ({num_rows}, {rank})"
+            f"{name} is {shapes.dtype} of shape {list(shapes.shape)}, not whole numbers of "
+            f"[{num_rows}, {rank}]"
         )
     shapes = shapes.astype(np.int64)
     for row, shape in enumerate(shapes.tolist()):

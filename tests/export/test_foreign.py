@@ -286,7 +286,7 @@ def test_what_can_be_no_member_is_refused_with_the_reason(
         ("half", "table", ("--output", "label"), "is no classifier: .*label is INT64"),
         ("half", "table", ("--output", "odds"), "has no output 'odds'; there are: label, probabilities"),
         ("small", "texts", ("--output-kind", "probabilities"), "its rows do not add up to 1"),
-        ("half", "table", ("--macs", "1,2"), "macs has 2 numbers, and there are 1 models"),
+        ("half", "table", ("--macs", "1,2"), "macs: 2 given, and there are 1 models"),
         ("half", "table", ("--macs", "-1"), "macs must be finite numbers above 0"),
         ("half", "table", ("--format", "tensorrt"), "needs the Python package 'tensorrt'"),
         ("half", "nowhere", (), "no such file"),

@@ -140,9 +140,13 @@ REFUSALS: dict[str, dict[str, Any]] = {
     r"numbers has shape \[\], and there are 40 labels": {"numbers": np.float32(1)},
     r"numbers: shape \[40, 3\], and the model takes \[-1, 2\]": {"numbers": np.zeros((40, 3), np.float32)},
     r"numbers: shape \[40\], and the model takes \[-1, 2\]": {"numbers": np.zeros(40, np.float32)},
-    r"words\.shapes is float64 \[40, 1\], not whole numbers \(40, 1\)": {"words_shapes": np.ones((40, 1))},
-    r"words\.shapes is int64 \[39, 1\], not whole numbers \(40, 1\)": {"words_shapes": LENGTHS[1:, None]},
-    r"words\.shapes is int64 \[40\], not whole numbers \(40, 1\)": {"words_shapes": LENGTHS},
+    r"words\.shapes is float64 of shape \[40, 1\], not whole numbers of \[40, 1\]": {
+        "words_shapes": np.ones((40, 1))
+    },
+    r"words\.shapes is int64 of shape \[39, 1\], not whole numbers of \[40, 1\]": {
+        "words_shapes": LENGTHS[1:, None]
+    },
+    r"words\.shapes is int64 of shape \[40\], not whole numbers of \[40, 1\]": {"words_shapes": LENGTHS},
     r"words\.shapes: row \d+ is \[0\], and the model takes \[-1, -1\]": {
         "words_shapes": LENGTHS[:, None] - 1
     },
