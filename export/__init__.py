@@ -1,1 +1,1 @@
-"""Turns a run's members into a model repository: converted, checked, calibrated, and published at once."""
+"""Turns runs and ONNX files into a model repository: converted, checked, calibrated, published at once."""

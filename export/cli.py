@@ -3,8 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -128,42 +127,34 @@ def _say(line: str) -> None:
 
 
 def _verify(arguments: Sequence[str]) -> int:
-    with _repository_of(
-        "verify", "Check a repository; the exit status is 1 where something is wrong.", arguments
-    ) as folder:
-        from export.verify import verify
+    folder = _repository("verify", "Check a repository; exit status 1 where something is wrong.", arguments)
+    from export.verify import verify
 
-        problems = 0
-        for finding in verify(folder):
-            problems += finding.problem is not None
-            print(
-                f"ok    {finding.what}"
-                if finding.problem is None
-                else f"WRONG {finding.what}: {finding.problem}"
-            )
-        print(
-            f"{folder}: {problems} problem{'s' * (problems != 1)}"
-            if problems
-            else f"{folder}: nothing is wrong"
+    num_problems = 0
+    for finding in verify(folder):
+        num_problems += finding.problem is not None
+        _say(
+            f"ok    {finding.what}" if finding.problem is None else f"WRONG {finding.what}: {finding.problem}"
         )
-        return BAD_REPOSITORY if problems else 0
+    _say(f"{folder}: {num_problems or 'nothing'} {'are' if num_problems > 1 else 'is'} wrong")
+    return BAD_REPOSITORY if num_problems else 0
 
 
 def _list(arguments: Sequence[str]) -> int:
-    with _repository_of("list", "What a repository holds.", arguments) as folder:
-        from export.listing import listing
+    folder = _repository("list", "What a repository holds.", arguments)
+    from export.listing import listing
 
-        console = Console(width=None if sys.stdout.isatty() else 160)
-        for table in listing(folder):
-            console.print(table, highlight=False)
-        return 0
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for part in listing(folder):
+        console.print(part, highlight=False)
+    return 0
 
 
-@contextmanager
-def _repository_of(command: str, description: str, arguments: Sequence[str]) -> Iterator[Path]:
+def _repository(command: str, description: str, arguments: Sequence[str]) -> Path:
     parser = Parser(prog=f"python -m export {command}", description=description, allow_abbrev=False)
     parser.add_argument("repository", type=Path, metavar="REPOSITORY")
-    yield parser.parse_args(arguments).repository
+    folder: Path = parser.parse_args(arguments).repository
+    return folder
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"add": _add, "verify": _verify, "list": _list}

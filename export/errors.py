@@ -11,6 +11,9 @@ ExportError
 └── CheckError        an exported file does not compute what its model computes
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ExportError(Exception):
     """Base of everything this package raises on purpose; `exit_status` is a hint for a command line."""
@@ -48,3 +51,12 @@ class GraphError(ExportError):
 
 class CheckError(ExportError):
     pass
+
+
+@contextmanager
+def naming(what: object, kind: type[ExportError] | None = None) -> Iterator[None]:
+    """Errors within begin with what they are about; `kind` replaces their own."""
+    try:
+        yield
+    except ExportError as error:
+        raise (kind or type(error))(f"{what}: {error}") from error

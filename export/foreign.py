@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cascade.cascade_file import TensorSpec
 from cascade.scores import OutputKind
 from export.check import BATCH_SIZE
-from export.errors import ExportError, ModelError, RowsError, SettingsError
+from export.errors import ModelError, RowsError, SettingsError, naming
 from export.inference import classifier_of, open_session
 from export.macs import count_macs
 from export.onnx_file import check_versions, read_onnx
@@ -68,13 +67,13 @@ class ForeignMember:
 
 def read_models(settings: ForeignSettings) -> Source:
     """ModelError names the file and says why it cannot be a member, RowsError what is wrong with the rows."""
-    drafts = [_naming(path, _read_draft, path, settings.output) for path in settings.models]
+    drafts = [_read_draft(path, settings.output) for path in settings.models]
     inputs = _common_inputs(drafts)
     classes = _classes(settings, drafts)
     rows = read_rows(settings.samples, inputs, len(classes))
     macs: Sequence[float | None] = settings.macs or [None] * len(drafts)
     members = tuple(
-        _naming(draft.path, _member, draft, inputs, len(classes), rows, settings.output_kind, given)
+        _member(draft, inputs, len(classes), rows, settings.output_kind, given)
         for draft, given in zip(drafts, macs, strict=True)
     )
     return Source(
@@ -104,25 +103,19 @@ class _Draft:
     num_classes: int
 
 
-def _naming(path: Path, function: Any, *arguments: Any) -> Any:
-    try:
-        return function(*arguments)
-    except ExportError as error:
-        raise ModelError(f"{path}: {error}") from error
-
-
 def _read_draft(path: Path, output: str) -> _Draft:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot be read ({error.strerror})") from None
-    model = read_onnx(content)
-    check_versions(model)
-    inputs = read_inputs(model)
-    for spec in inputs:
-        if spec.name in RESERVED:
-            raise ModelError(f"input {spec.name!r} has a name that samples keep for something else")
-    name, datatype, num_classes = read_output(model, output)
+    with naming(path, ModelError):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot be read ({error.strerror})") from None
+        model = read_onnx(content)
+        check_versions(model)
+        inputs = read_inputs(model)
+        for spec in inputs:
+            if spec.name in RESERVED:
+                raise ModelError(f"input {spec.name!r} has a name that samples keep for something else")
+        name, datatype, num_classes = read_output(model, output)
     return _Draft(
         path=path,
         content=content,
@@ -205,9 +198,10 @@ def _member(
         output=draft.output,
         output_datatype=draft.output_datatype,
     )
-    outputs = _try(draft, signature, rows)
-    signature = replace(signature, output_kind=_kind(draft.output, outputs, kind))
-    counted = count_macs(draft.content, rows, signature) if macs is None else macs
+    with naming(draft.path, ModelError):
+        outputs = _try(draft, signature, rows)
+        signature = replace(signature, output_kind=_kind(draft.output, outputs, kind))
+        counted = count_macs(draft.content, rows, signature) if macs is None else macs
     return ForeignMember(path=draft.path, content=draft.content, macs=counted, signature=signature)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cascade.cascade_file import SUFFIX, Cascade, write_cascade
 from cascade.policy import Policy
 from cascade.scores import OutputKind, softmax
 from cascade.scores_file import ScoresFile, write_scores
-from export.errors import RepositoryError
+from export.errors import RepositoryError, naming
 from export.inference import PROVIDERS
 from export.journal import file_digest
 from export.plan import Plan
@@ -25,8 +26,7 @@ from export.policies import fit_policies
 from export.publish import locked, publish, staging_beside
 from export.repository import SCORES_SUFFIX
 from export.rows import Rows
-from export.source import LoadedModel
-from export.staged_member import PYTHON_MODEL, SCRIPTS, StagedMember, naming, stage_member, write_configs
+from export.staged_member import PYTHON_MODEL, SCRIPTS, StagedMember, stage_member, write_configs
 from export.tune import Tuning, tune, with_tuning
 
 PACKAGES = ("torch", "onnx", "onnxscript", "numpy", "tensorrt")
@@ -66,18 +66,15 @@ def export(plan: Plan, say: Callable[[str], None]) -> Export:
 
 def _stage_members(plan: Plan, folder: Path, say: Callable[[str], None]) -> tuple[StagedMember, ...]:
     """A model that is exported at several precisions is loaded once."""
-    models: dict[int, LoadedModel] = {}
-    members = []
-    for member in plan.members:
-        say(f"{member.name}: converting and checking")
-        if member.place not in models:
+    staged = []
+    for _, of_model in groupby(plan.members, key=lambda member: member.place):
+        model = None
+        for member in of_model:
+            say(f"{member.name}: converting and checking")
             with naming(member.name):
-                models[member.place] = member.source.load()
-        members.append(stage_member(plan, member, models[member.place], folder))
-        is_needed = any(later.place == member.place for later in plan.members[len(members) :])
-        if not is_needed:
-            del models[member.place]
-    return tuple(members)
+                model = model or member.source.load()
+                staged.append(stage_member(plan, member, model, folder))
+    return tuple(staged)
 
 
 def _tune(plan: Plan, members: Sequence[StagedMember], say: Callable[[str], None]) -> Tuning | None:

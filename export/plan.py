@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cascade.cascade_file import PRECISIONS, Cascade, check_name
 from cascade.fitting.budget import parse_budget
-from cascade.stages import Stages, parse_stages
+from cascade.stages import Stages
 from export.errors import SettingsError
 from export.policies import kinds_for
 from export.repository import Repository
@@ -41,6 +41,11 @@ class Plan:
     @property
     def cascade_version(self) -> int:
         return self.previous.version + 1 if self.previous else 1
+
+    @property
+    def stage_macs(self) -> tuple[float, ...]:
+        macs = {member.name: member.source.macs for member in self.members}
+        return tuple(sum(macs[name] for name in stage) for stage in self.stages)
 
     @property
     def dropped_policies(self) -> tuple[str, ...]:
@@ -95,11 +100,7 @@ def _plan_members(source: Source, settings: ExportSettings) -> tuple[tuple[Plann
         )
         for place, precision in sorted(flat, key=lambda entry: (entry[0], PRECISIONS.index(entry[1])))
     }
-    names = [member.name for member in members.values()]
-    order = {key: number for number, key in enumerate(members)}
-    stages = parse_stages(
-        ";".join(",".join(str(order[entry]) for entry in stage) for stage in entries), names
-    )
+    stages = tuple(tuple(members[entry].name for entry in stage) for stage in entries)
     return tuple(members.values()), stages
 
 
@@ -121,5 +122,4 @@ def _check_policies(plan: Plan) -> None:
     if budget.is_seconds and not plan.settings.is_tuned:
         raise SettingsError(f"budget {budget} counts seconds, which are only measured with --tune")
     if not budget.is_seconds:
-        macs = {member.name: member.source.macs for member in plan.members}
-        budget.limit([sum(macs[name] for name in stage) for stage in plan.stages])
+        budget.limit(plan.stage_macs)

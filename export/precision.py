@@ -34,12 +34,12 @@ def convert(content: bytes, precision: str, rows: Rows, signature: MemberSignatu
     try:
         with quiet():
             model = converters[precision](content, rows, signature)
+        strip_notes(model)
+        result = bytes(model.SerializeToString(deterministic=True))
+        check_versions(read_onnx(result))
     # Whatever they raise: they are scripts more than a library.
     except Exception as error:
         raise GraphError(f"cannot be made {precision}: {line(error) or type(error).__name__}") from error
-    strip_notes(model)
-    result = bytes(model.SerializeToString(deterministic=True))
-    check_versions(read_onnx(result))
     return result
 
 

@@ -50,9 +50,7 @@ def _member(member: StagedMember, labels: NDArray[np.int64]) -> str:
 
 def _notes(plan: Plan) -> Iterator[str]:
     """What is likely not meant, by the stages' multiply-adds."""
-    macs = {member.name: member.source.macs for member in plan.members}
-    costs = [sum(macs[name] for name in stage) for stage in plan.stages]
-    budget = parse_budget(plan.settings.budget)
+    costs, budget = plan.stage_macs, parse_budget(plan.settings.budget)
     if len(costs) == 1 or budget.is_seconds:
         return
     if costs[0] > costs[1]:

@@ -28,8 +28,11 @@ class Repository:
 
     def newest_version(self, member: str) -> int:
         """0 where there is none."""
-        versions = (path.name for path in (self.folder / member).glob("*") if path.is_dir())
-        return max((int(name) for name in versions if name.isascii() and name.isdecimal()), default=0)
+        return max(self.versions(member), default=0)
+
+    def versions(self, member: str) -> tuple[int, ...]:
+        names = (path.name for path in (self.folder / member).glob("*") if path.is_dir())
+        return tuple(int(name) for name in names if name.isascii() and name.isdecimal())
 
     def place(self, member: str, digest: str, script: Path | None = None) -> tuple[int, bool]:
         """The version for a file of this sha256 with this script beside it, and whether it is new."""

@@ -11,7 +11,7 @@ from export.signature import MemberSignature
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """`content` is one ONNX file in float32; `reference` says what it has to compute, and by rows how."""
+    """`content` is one ONNX file in float32; `reference` computes what it has to compute."""
 
     content: bytes
     reference: Classifier

@@ -1,8 +1,7 @@
 """One member: converted, written to the staging folder, and checked against its model."""
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 from cascade.cascade_file import MODEL_FILES, Member
 from cascade.runtime import ServiceCurve
 from export.check import BATCH_SIZE, Differences, measure
-from export.errors import ExportError
 from export.inference import classifier_of, open_session
 from export.plan import Plan, PlannedMember
 from export.precision import convert
@@ -68,21 +66,20 @@ class StagedMember:
 
 
 def stage_member(plan: Plan, member: PlannedMember, model: LoadedModel, folder: Path) -> StagedMember:
-    """Write the model where it is new, and measure it; ExportError names the member."""
-    with naming(member.name):
-        content = _content(plan, member, model)
-        digest = sha256(content).hexdigest()
-        script = PYTHON_MODEL if plan.settings.backend == "python" else None
-        version, is_new = plan.repository.place(member.name, digest, script)
-        place = folder if is_new else plan.repository.folder
-        file = place / member.name / str(version) / MODEL_FILES[plan.settings.format]
-        (folder / member.name).mkdir()
-        if is_new:
-            _write_version(file, content, script)
-        exported = _exported(file, member.source.signature, plan.settings.format)
-        batch_size = min(BATCH_SIZE, plan.settings.triton.max_batch_size)
-        differences, outputs = measure(model.reference, exported, plan.source.rows, batch_size)
-        differences.check_within(plan.settings.bounds(member.precision))
+    """Write the model where it is new, and measure it."""
+    content = _content(plan, member, model)
+    digest = sha256(content).hexdigest()
+    script = PYTHON_MODEL if plan.settings.backend == "python" else None
+    version, is_new = plan.repository.place(member.name, digest, script)
+    place = folder if is_new else plan.repository.folder
+    file = place / member.name / str(version) / MODEL_FILES[plan.settings.format]
+    (folder / member.name).mkdir()
+    if is_new:
+        _write_version(file, content, script)
+    exported = _exported(file, member.source.signature, plan.settings.format)
+    batch_size = min(BATCH_SIZE, plan.settings.triton.max_batch_size)
+    differences, outputs = measure(model.reference, exported, plan.source.rows, batch_size)
+    differences.check_within(plan.settings.bounds(member.precision))
     return StagedMember(
         name=member.name,
         version=version,
@@ -139,11 +136,3 @@ def write_configs(plan: Plan, members: Mapping[str, StagedMember], folder: Path)
             warm_up=warm_up,
         )
         (folder / name / CONFIG).write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def naming(member: str) -> Iterator[None]:
-    try:
-        yield
-    except ExportError as error:
-        raise type(error)(f"{member}: {error}") from error

@@ -46,7 +46,7 @@ def build_plan(
 ) -> bytes:
     """A serialised engine for batches of 1 to `max_batch_size` rows.
 
-    `onnx` has the precision already where it is int8: its scales are those of the engine.
+    `onnx` has the precision already: of int8 its scales are those of the engine.
     """
     profile = Profile(signature, rows, max_batch_size)
     if importlib.util.find_spec(PACKAGE) is not None:

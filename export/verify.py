@@ -16,7 +16,7 @@ from export.inference import open_session
 from export.journal import file_digest
 from export.onnx_file import read_onnx
 from export.publish import interrupted
-from export.repository import CONFIG, SCORES_SUFFIX, cascade_files
+from export.repository import CONFIG, SCORES_SUFFIX, Repository, cascade_files
 from export.rows import DTYPES, STRINGS, Array
 from export.signature import MemberSignature
 from export.staged_member import PYTHON_MODEL, SCRIPTS
@@ -83,7 +83,8 @@ def _verify_member(folder: Path, cascade: Cascade, member: Member) -> str:
     for below in (folder / member.name).rglob("*"):
         inside(folder, str(below.relative_to(folder)))
     config = read_config(inside(folder, f"{member.name}/{CONFIG}"))
-    check_describes(config, member, _signature(cascade, member))
+    versions = Repository(folder).versions(member.name)
+    check_describes(config, member, _signature(cascade, member), versions)
     row = read_warm_up(config, folder / member.name)
     if config.backend == "python":
         _verify_script(folder, cascade, member)
@@ -149,8 +150,9 @@ def _verify_scores(folder: Path, cascade: Cascade) -> str:
     if not path.exists():
         return "not there: policies cannot be fitted again"
     scores = read_scores(path)
-    pinned = {member.name: member.sha256 for member in cascade.members}
-    for name, digest in zip(scores.names, scores.sha256, strict=False):
-        if pinned.get(name) != digest:
-            raise RepositoryError(f"holds outputs of another {name!r} than the cascade's")
+    digests = dict(zip(scores.names, scores.sha256, strict=bool(scores.sha256)))
+    for member in cascade.members:
+        scores.member(member.name)
+        if digests.get(member.name, member.sha256) != member.sha256:
+            raise RepositoryError(f"holds outputs of another {member.name!r} than the cascade's")
     return ""

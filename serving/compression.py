@@ -65,8 +65,9 @@ def wanted_of(value: bytes | None) -> bytes | None:
     """The coding that a client takes an answer in, by its Accept-Encoding; None for none."""
     if value is None:
         return None
-    names = [part.split(b";", 1) for part in value.lower().replace(b" ", b"").split(b",")]
-    taken = {name for name, *quality in names if quality not in ([b"q=0"], [b"q=0.0"])}
+    names = [part.partition(b";") for part in value.lower().replace(b" ", b"").split(b",")]
+    # `q=0`, `q=0.0` and so on refuse.
+    taken = {name for name, _, quality in names if quality.rstrip(b"0.") != b"q="}
     return next((name for name in WINDOW_BITS if name in taken), None)
 
 

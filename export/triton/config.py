@@ -1,5 +1,6 @@
 """`config.pbtxt`: how Triton is to load a member, in Triton's own schema."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,11 @@ def check_same_signature(path: Path, signature: MemberSignature, backend: str) -
             )
 
 
-def check_describes(config: Any, member: Member, signature: MemberSignature) -> None:
-    """RepositoryError where Triton would not serve this version of this member as the cascade has it."""
+def check_describes(config: Any, member: Member, signature: MemberSignature, versions: Sequence[int]) -> None:
+    """RepositoryError where Triton would not serve this version of this member as the cascade has it.
+
+    `versions` are those that lie there.
+    """
     if config.name != member.name:
         raise RepositoryError(f"config.pbtxt is of {config.name!r}")
     backends = ("tensorrt",) if member.format == "tensorrt" else (ONNXRUNTIME, "python")
@@ -106,11 +110,19 @@ def check_describes(config: Any, member: Member, signature: MemberSignature) -> 
         raise RepositoryError(
             f"config.pbtxt: max_batch_size is {config.max_batch_size}, and rows come in batches"
         )
-    specific = config.version_policy.specific.versions
-    if config.version_policy.HasField("specific") and member.version not in specific:
+    if member.version not in _loaded(config.version_policy, versions):
         raise RepositoryError(
             f"config.pbtxt: version {member.version} is none of those that Triton is to load"
         )
+
+
+def _loaded(policy: Any, versions: Sequence[int]) -> Sequence[int]:
+    """Where nothing is said Triton loads the newest alone."""
+    if policy.HasField("all"):
+        return versions
+    if policy.HasField("specific"):
+        return tuple(policy.specific.versions)
+    return sorted(versions)[-(policy.latest.num_versions or 1) :]
 
 
 def _check_inputs(config: Any, signature: MemberSignature) -> None:

@@ -11,6 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from export.cli import main
+
 NUM_TEXTS = 400
 VOCABULARY = 60
 TOPICS = ("sport", "science", "politics")
@@ -133,3 +135,27 @@ def table(path: Path, num_rows: int = 600, seed: int = 0) -> Path:
     labels = (score + generator.normal(0, 0.7, num_rows) > 0).astype(np.int64)
     np.savez(path, allow_pickle=False, numbers=numbers, colour=colour, is_member=is_member, labels=labels)
     return path
+
+
+def write_all(folder: Path) -> Path:
+    """A weaker and a better model of each kind, and rows for them."""
+    text_classifier(folder / "small.onnx", strength=1, seed=1)
+    text_classifier(folder / "large.onnx", strength=4, seed=2)
+    texts(folder / "texts.npz")
+    tabular_classifier(folder / "half.onnx", sees_colour=False)
+    tabular_classifier(folder / "whole.onnx", sees_colour=True)
+    table(folder / "table.npz")
+    return folder
+
+
+def add(place: Path, name: str, models: str, samples: str, *options: str) -> int:
+    files = [str(place / f"{model}.onnx") for model in models.split()]
+    where = [
+        "--repository",
+        str(place / "models"),
+        "--name",
+        name,
+        "--samples",
+        str(place / f"{samples}.npz"),
+    ]
+    return main(["add", *files, *where, *options])

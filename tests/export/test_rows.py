@@ -95,7 +95,7 @@ def arrays(**changes: Any) -> dict[str, NDArray[Any]]:
 
 
 def read(folder: Path, found: Mapping[str, NDArray[Any]], specs: tuple[TensorSpec, ...] = SPECS) -> Rows:
-    np.savez(folder / "rows.npz", allow_pickle=True, **found)
+    np.savez(folder / "rows.npz", **found)
     return read_rows(folder / "rows.npz", specs, 3)
 
 

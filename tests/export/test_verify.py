@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,21 @@ def other_scores(repository: Path) -> None:
     path = repository / "digits.scores.npz"
     scores = read_scores(path)
     path.unlink()
-    object.__setattr__(scores, "sha256", (scores.sha256[1], scores.sha256[0]))
-    write_scores(path, scores)
+    write_scores(path, replace(scores, sha256=scores.sha256[::-1]))
+
+
+def fewer_scores(repository: Path) -> None:
+    path = repository / "digits.scores.npz"
+    scores = read_scores(path)
+    path.unlink()
+    first = {name: getattr(scores, name)[:1] for name in ("outputs", "names", "macs", "sha256")}
+    write_scores(path, replace(scores, **first))
+
+
+def newer_version(repository: Path) -> None:
+    """Triton is to load the newest alone, and the cascade pins the one before."""
+    change("digits-0/config.pbtxt", "all {\n  }", "latest { num_versions: 1 }")(repository)
+    (repository / "digits-0" / "2").mkdir()
 
 
 def other_member(repository: Path) -> None:
@@ -112,6 +126,8 @@ def other_member(repository: Path) -> None:
             MODEL,
             "version 1 is none of",
         ),
+        (newer_version, MODEL, "version 1 is none of those that Triton is to load"),
+        (fewer_scores, "digits.scores.npz", "no outputs of member 'digits-1'"),
         (remove("digits-0/warmup/input-0"), MODEL, "warmup/input-0: cannot be read"),
         (
             change_bytes("digits-0/warmup/input-0", b"short"),
