@@ -133,9 +133,7 @@ def _verify(arguments: Sequence[str]) -> int:
     num_problems = 0
     for finding in verify(folder):
         num_problems += finding.problem is not None
-        _say(
-            f"ok    {finding.what}" if finding.problem is None else f"WRONG {finding.what}: {finding.problem}"
-        )
+        _say(str(finding))
     _say(f"{folder}: {num_problems or 'nothing'} {'are' if num_problems > 1 else 'is'} wrong")
     return BAD_REPOSITORY if num_problems else 0
 

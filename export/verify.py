@@ -33,6 +33,9 @@ class Finding:
     what: str
     problem: str | None = None
 
+    def __str__(self) -> str:
+        return f"ok    {self.what}" if self.problem is None else f"WRONG {self.what}: {self.problem}"
+
 
 def verify(folder: Path) -> Iterator[Finding]:
     """One finding for each thing looked at. RepositoryError where there is nothing to look at."""

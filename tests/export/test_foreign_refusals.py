@@ -1,4 +1,4 @@
-"""What of other people's models, samples and options cannot become a cascade, and is refused with its reason."""
+"""Models, samples and options of other people that make no cascade, refused with the reason."""
 
 import re
 from collections.abc import Callable
