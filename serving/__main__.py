@@ -42,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow-remote", action="store_true", help="listen beyond loopback; there is no login"
     )
+    parser.add_argument(
+        "--allow-model-control", action="store_true", help="let clients load and unload cascades"
+    )
+    parser.add_argument(
+        "--allow-shared-memory", action="store_true", help="let clients name system shared memory regions"
+    )
     parser.add_argument("--http-port", type=int, default=8000, help="0 takes a free one")
     parser.add_argument("--grpc-port", type=int, default=8001, help="0 takes a free one")
     parser.add_argument("--workers", type=int, default=scheduler.num_workers, help="batches run at once")
@@ -79,6 +85,8 @@ def _config(options: argparse.Namespace) -> ServerConfig:
         grpc_port=options.grpc_port,
         grace_s=options.grace,
         allow_remote=options.allow_remote,
+        allow_model_control=options.allow_model_control,
+        allow_shared_memory=options.allow_shared_memory,
         session=SessionConfig(num_threads=options.threads, is_spinning=options.spin),
         scheduler=SchedulerConfig(
             num_workers=options.workers,

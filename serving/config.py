@@ -71,6 +71,8 @@ class ServerConfig:
     grpc_port: int = 8001
     grace_s: float = 30.0
     allow_remote: bool = False
+    allow_model_control: bool = False
+    allow_shared_memory: bool = False
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     session: SessionConfig = field(default_factory=SessionConfig)
     limits: Limits = field(default_factory=Limits)

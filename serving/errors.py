@@ -8,6 +8,8 @@ ServingError
     ├── NotFound        the client's: no such model, version or policy
     ├── Unsupported     the client's: a part of the protocol that is not served
     ├── Unavailable     the server's: stopping, or not yet ready
+    ├── Overloaded      the server's: more work is queued than can be done in time; says when to come again
+    ├── TimedOut        the server's: the request's deadline passed before there was an answer
     └── MemberFailed    the server's: a member did not give what it should
 """
 
@@ -22,6 +24,8 @@ class Fault(Enum):
     NOT_FOUND = "not_found"
     UNSUPPORTED = "unsupported"
     UNAVAILABLE = "unavailable"
+    OVERLOADED = "overloaded"
+    TIMED_OUT = "timed_out"
     INTERNAL = "internal"
 
 
@@ -73,6 +77,22 @@ class Unavailable(RequestError):
     """Stopping, or not yet ready."""
 
     fault = Fault.UNAVAILABLE
+
+
+class Overloaded(RequestError):
+    """Refused before any work was done for it; `retry_after_s` is when there should be room."""
+
+    fault = Fault.OVERLOADED
+
+    def __init__(self, text: str, retry_after_s: float) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class TimedOut(RequestError):
+    """The deadline passed while nothing could be answered yet."""
+
+    fault = Fault.TIMED_OUT
 
 
 class MemberFailed(RequestError):

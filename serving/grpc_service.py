@@ -28,6 +28,8 @@ CODES = {
     Fault.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Fault.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
     Fault.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Fault.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Fault.TIMED_OUT: grpc.StatusCode.DEADLINE_EXCEEDED,
     Fault.INTERNAL: grpc.StatusCode.INTERNAL,
 }
 Context: TypeAlias = Any

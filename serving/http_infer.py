@@ -23,6 +23,8 @@ STATUS = {
     Fault.NOT_FOUND: 404,
     Fault.UNSUPPORTED: 501,
     Fault.UNAVAILABLE: 503,
+    Fault.OVERLOADED: 503,
+    Fault.TIMED_OUT: 503,
     Fault.INTERNAL: 500,
 }
 log = logging.getLogger("exitgate")

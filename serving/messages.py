@@ -1,5 +1,6 @@
 """A request and its answer, in no protocol's terms. Arrays are views wherever they can be."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,7 +23,10 @@ OUTPUT_DATATYPES = {
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """Inputs by name; the first dimension of each is the batch. `outputs` empty means all."""
+    """Inputs by name; the first dimension of each is the batch. `outputs` empty means all.
+
+    `deadline_s` is when the transport's own patience ends, on the monotonic clock.
+    """
 
     model: str
     version: str
@@ -31,6 +35,7 @@ class InferRequest:
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    deadline_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
