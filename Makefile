@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 TRITON := .venv-triton
 TRITON_READY := $(TRITON)/.ready
 TRITON_LOCK := tests/triton/requirements.lock
+CLIENTS := .venv-clients
+CLIENTS_READY := $(CLIENTS)/.ready
+CLIENTS_LOCK := tests/conformance/requirements.lock
 REPOSITORY ?= model_repository
 SERVE_FLAGS ?=
 
@@ -14,7 +17,7 @@ SERVE_FLAGS ?=
 demo: $(READY)
 	$(BIN)/python demo.py
 
-test: $(READY) $(TRITON_READY)
+test: $(READY) $(TRITON_READY) $(CLIENTS_READY)
 	$(BIN)/python -m pytest
 
 check: $(READY)
@@ -44,5 +47,15 @@ $(TRITON_READY): $(TRITON_LOCK) | $(READY)
 	fi
 	@touch $@
 
+# Clients that tests run unchanged against this server and against Triton: KServe's, and perf_analyzer.
+$(CLIENTS_READY): $(CLIENTS_LOCK) | $(READY)
+	@rm -rf $(CLIENTS) && mkdir $(CLIENTS)
+	@if $(BIN)/python -m tests.conformance.installation; then \
+		echo "Setting up $(CLIENTS) from $(CLIENTS_LOCK) (about 400 MB, once) ..." && \
+		$(BIN)/python -m venv $(CLIENTS) && \
+		$(CLIENTS)/bin/python -m pip install --quiet --progress-bar off --no-deps -r $(CLIENTS_LOCK); \
+	fi
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(TRITON) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TRITON) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

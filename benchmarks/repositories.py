@@ -51,20 +51,27 @@ def _noop_model() -> bytes:
     return serialised
 
 
-def real_repository(path: Path, names: Sequence[str], images: NDArray[np.uint8], forwarded: float) -> None:
-    """Networks by timm's names as stages of one member each; the policy `window` is a threshold in
-    disguise that forwards the share `forwarded` of `images` from every stage."""
+def real_repository(
+    path: Path, names: Sequence[str], images: NDArray[np.uint8], forwarded: float, *, is_spread: bool = False
+) -> None:
+    """Networks by timm's names as stages of one member each, for rows of the shape of `images`; the policy
+    `window` is a threshold in disguise that forwards the share `forwarded` of `images` from every stage.
+
+    Random weights give nearly one prediction for all images, which is as good as any where only time is
+    measured; with `is_spread` the logits are brought to mean 0 and deviation 1 of each class.
+    """
+    height, width, channels = images.shape[1:]
     models, macs = {}, []
     for number, name in enumerate(names):
-        content, member_macs = network(name, REAL_IMAGE, seed=number)
-        models[f"real-{number}"] = content
+        content, member_macs = network(name, (height, width, channels), seed=number)
+        models[f"real-{number}"] = _spread(content, images) if is_spread else content
         macs.append(member_macs)
     threshold = float(np.quantile(_msp(models["real-0"], images), forwarded))
     policies = {
         "window": Policy(kind="threshold", num_stages=len(names), thresholds=(threshold,) * (len(names) - 1)),
         "full": Policy(kind="full", num_stages=len(names)),
     }
-    _write(path, "real", REAL_IMAGE, models, macs, policies)
+    _write(path, "real", images.shape[1:], models, macs, policies)
 
 
 def network(name: str, image: tuple[int, int, int], seed: int) -> tuple[bytes, float]:
@@ -91,9 +98,29 @@ def network(name: str, image: tuple[int, int, int], seed: int) -> tuple[bytes, f
     return export_graph(model, signature), float(count_macs(model, spec))
 
 
+def _spread(model: bytes, images: NDArray[np.uint8]) -> bytes:
+    logits = _logits(model, images)
+    parsed = onnx.load_from_string(model)
+    graph = parsed.graph
+    (last,) = (node for node in graph.node if "logits" in node.output)
+    last.output[:] = ["raw_logits"]
+    graph.node.append(helper.make_node("Sub", ["raw_logits", "logits_mean"], ["centred_logits"]))
+    graph.node.append(helper.make_node("Div", ["centred_logits", "logits_deviation"], ["logits"]))
+    for name, array in (("logits_mean", logits.mean(axis=0)), ("logits_deviation", logits.std(axis=0))):
+        graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
+    onnx.checker.check_model(parsed)
+    serialised: bytes = parsed.SerializeToString()
+    return serialised
+
+
 def _msp(model: bytes, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return msp(softmax(_logits(model, images)))
+
+
+def _logits(model: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return msp(softmax(session.run(["logits"], {"image": images})[0]))
+    logits: NDArray[np.float32] = session.run(["logits"], {"image": images})[0]
+    return logits
 
 
 def _image_input(shape: tuple[int, ...]) -> TensorSpec:

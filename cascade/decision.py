@@ -29,6 +29,7 @@ class ExitReason(IntEnum):
     LAST = 4
     MAX_STAGES = 5
     MEMBER_FAILED = 6
+    DEADLINE = 7
 
     @property
     def wire_name(self) -> str:
@@ -165,16 +166,18 @@ def conclude(
     outputs: Outputs,
     kinds: Sequence[OutputKind],
     max_stages: int | None = None,
+    cut_as: ExitReason = ExitReason.MAX_STAGES,
 ) -> Conclusion:
     """Decide, then settle the rows that exit: why they leave, how sure they are, whether accepted.
 
-    A row exits when the rule lets it go, at the last stage, or cut short at the client's `max_stages`.
+    A row exits when the rule lets it go, at the last stage, or cut short at `max_stages`, which the client
+    asked for unless `cut_as` gives another reason.
     """
     verdict = decide(policy, stage, outputs, kinds)
     cut = verdict.forward if stage + 1 == max_stages else np.zeros(verdict.forward.shape, np.bool_)
     is_last = stage == policy.num_stages - 1
     natural = ExitReason.LAST if is_last else RULES[policy.kind][1]
-    reason = np.where(cut, np.uint8(ExitReason.MAX_STAGES), np.uint8(natural)).astype(np.uint8)
+    reason = np.where(cut, np.uint8(cut_as), np.uint8(natural)).astype(np.uint8)
     calibrator = policy.calibrators[stage] if policy.calibrators else None
     return Conclusion(
         verdict=verdict,

@@ -13,7 +13,14 @@ import uvloop
 # gRPC's C++ core writes lines of its own beside our errors. Read when it is first imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from serving.config import Limits, SchedulerConfig, ServerConfig, SessionConfig
+from serving.config import (
+    PROVIDERS,
+    Limits,
+    RuntimeChoice,
+    SchedulerConfig,
+    ServerConfig,
+    SessionConfig,
+)
 from serving.errors import ServingError
 from serving.registry import Registry
 from serving.server import run
@@ -50,19 +57,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--http-port", type=int, default=8000, help="0 takes a free one")
     parser.add_argument("--grpc-port", type=int, default=8001, help="0 takes a free one")
-    parser.add_argument("--workers", type=int, default=scheduler.num_workers, help="batches run at once")
-    parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime for each batch")
-    parser.add_argument(
-        "--spin", action="store_true", help="threads wait awake: only `export --tune` tells whether it helps"
+    tuned = parser.add_argument_group(
+        "how members are run", "what is not given is as `export --tune` found it, else as said here"
     )
+    tuned.add_argument(
+        "--workers", type=int, help=f"batches run at once (here {scheduler.num_workers}, the processors)"
+    )
+    tuned.add_argument("--threads", type=int, help="of ONNX Runtime for each batch (1)")
+    tuned.add_argument(
+        "--spin", action=argparse.BooleanOptionalAction, default=None, help="threads wait awake (no)"
+    )
+    tuned.add_argument("--max-batch-rows", type=int, help=f"rows in a batch ({scheduler.max_batch_rows})")
     parser.add_argument(
-        "--max-batch-rows", type=int, default=scheduler.max_batch_rows, help="rows in a batch"
+        "--accelerator", choices=sorted(PROVIDERS), default="none", help="what members run on, if not the CPU"
     )
     parser.add_argument(
         "--max-wait-ms",
         type=float,
         default=scheduler.max_wait_s * 1000,
         help="how long a partial batch may be passed over for full ones",
+    )
+    parser.add_argument(
+        "--max-queue-seconds",
+        type=float,
+        default=scheduler.max_queue_s,
+        help="of work that may wait before requests are refused",
+    )
+    parser.add_argument(
+        "--max-queue-bytes", type=int, default=scheduler.max_queue_bytes, help="of inputs that may wait"
     )
     parser.add_argument(
         "--max-request-rows", type=int, default=limits.max_request_rows, help="rows in a request"
@@ -87,11 +109,17 @@ def _config(options: argparse.Namespace) -> ServerConfig:
         allow_remote=options.allow_remote,
         allow_model_control=options.allow_model_control,
         allow_shared_memory=options.allow_shared_memory,
-        session=SessionConfig(num_threads=options.threads, is_spinning=options.spin),
-        scheduler=SchedulerConfig(
+        runtime=RuntimeChoice(
             num_workers=options.workers,
+            num_threads=options.threads,
+            is_spinning=options.spin,
             max_batch_rows=options.max_batch_rows,
+        ),
+        session=SessionConfig(accelerator=options.accelerator),
+        scheduler=SchedulerConfig(
             max_wait_s=options.max_wait_ms / 1000,
+            max_queue_s=options.max_queue_seconds,
+            max_queue_bytes=options.max_queue_bytes,
         ),
         limits=Limits(
             max_json_bytes=options.max_json_bytes,

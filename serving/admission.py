@@ -1,27 +1,29 @@
 """From a decoded request to a job: everything that can be wrong with it is said here."""
 
+import math
+
 import numpy as np
 
 from cascade.cascade_file import TensorSpec
 from serving.config import Limits
 from serving.errors import InvalidRequest, TooLarge, Unsupported
-from serving.jobs import Job
-from serving.messages import OUTPUT_DATATYPES, InferRequest, Parameter
-from serving.registry import ServedCascade
+from serving.jobs import DEFAULT_LEVEL, LOWEST_LEVEL, Job, Terms
+from serving.messages import InferRequest, Parameter
+from serving.served import ServedCascade
 
-PARAMETERS = ("policy", "max_stages")
-NOT_SERVED = ("timeout", "priority", "strict", "sequence_id", "sequence_start", "sequence_end")
+PARAMETERS = ("policy", "max_stages", "timeout", "priority", "strict")
+NOT_SERVED = ("sequence_id", "sequence_start", "sequence_end")
 
 
-def admit(request: InferRequest, served: ServedCascade, limits: Limits, order: tuple[float, int]) -> Job:
+def admit(request: InferRequest, served: ServedCascade, limits: Limits, arrived_s: float, number: int) -> Job:
     """Check a request against its model; raises a RequestError that names what is wrong."""
     _check_parameters(request)
-    _check_outputs(request)
+    _check_outputs(request, served)
     _check_inputs(request, served, limits)
     name, policy = served.policy(_policy_name(request.parameters.get("policy")))
     max_stages = _max_stages(request.parameters.get("max_stages"))
     inputs = {spec.name: request.inputs[spec.name] for spec in served.cascade.inputs}
-    return Job(served, name, policy, max_stages, inputs, order)
+    return Job(served, name, policy, max_stages, inputs, _terms(request, arrived_s, number))
 
 
 def _check_parameters(request: InferRequest) -> None:
@@ -40,17 +42,37 @@ def _policy_name(value: Parameter | None) -> str | None:
 
 
 def _max_stages(value: Parameter | None) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidRequest(f"request parameter 'max_stages' must be a whole number from 1, got {value!r}")
-    return value
+    return None if value is None else _whole("max_stages", value, 1)
 
 
-def _check_outputs(request: InferRequest) -> None:
+def _terms(request: InferRequest, arrived_s: float, number: int) -> Terms:
+    """The earlier of the deadlines that the client and its transport name; a timeout of 0 is none."""
+    timeout_us = _whole("timeout", request.parameters.get("timeout", 0), 0)
+    level = _whole("priority", request.parameters.get("priority", 0), 0, LOWEST_LEVEL)
+    strict = request.parameters.get("strict", False)
+    if not isinstance(strict, bool):
+        raise InvalidRequest(f"request parameter 'strict' must be true or false, got {strict!r}")
+    own_s = arrived_s + timeout_us / 1e6 if timeout_us else math.inf
+    return Terms(
+        arrived_s=arrived_s,
+        number=number,
+        deadline_s=min(own_s, request.deadline_s),
+        level=level or DEFAULT_LEVEL,
+        is_strict=strict,
+    )
+
+
+def _whole(name: str, value: Parameter, least: int, most: float = math.inf) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    bounds = f"from {least}" if math.isinf(most) else f"from {least} to {most}"
+    raise InvalidRequest(f"request parameter {name!r} must be a whole number {bounds}, got {value!r}")
+
+
+def _check_outputs(request: InferRequest, served: ServedCascade) -> None:
     for name in request.outputs:
-        if name not in OUTPUT_DATATYPES:
-            raise InvalidRequest(f"unknown output {name[:80]!r}; there are: {', '.join(OUTPUT_DATATYPES)}")
+        if name not in served.outputs:
+            raise InvalidRequest(f"unknown output {name[:80]!r}; there are: {', '.join(served.outputs)}")
     if len(set(request.outputs)) != len(request.outputs):
         raise InvalidRequest("an output is requested twice")
 

@@ -32,33 +32,66 @@ class Limits:
         _require(self.max_request_rows > 0, "max_request_rows", self.max_request_rows, "positive")
 
 
+PROVIDERS = {
+    "none": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+"""ONNX Runtime's, the preferred first; the later ones take what these do not run."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SessionConfig:
-    """How ONNX Runtime runs one batch: on `num_threads` threads, which spin or sleep between operators."""
+    """How ONNX Runtime runs one batch: on `num_threads` threads, which spin or sleep between operators, and
+    on which device."""
 
     num_threads: int = 1
     is_spinning: bool = False
+    accelerator: str = "none"
 
     def __post_init__(self) -> None:
         _require(self.num_threads > 0, "num_threads", self.num_threads, "positive")
+        known = ", ".join(PROVIDERS)
+        _require(self.accelerator in PROVIDERS, "accelerator", self.accelerator, f"one of {known}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SchedulerConfig:
-    """How batches form.
+    """How batches form, and how much work may wait.
 
     `num_workers` batches run at once, by default on one ONNX Runtime thread each: on CPUs parallel batches
-    mostly beat parallel operators. `max_wait_s` is how long a partial batch may be passed over for full ones.
+    mostly beat parallel operators. `max_wait_s` is how long a partial batch may be passed over for others.
+    A request is refused where the work before it would take longer than `max_queue_s`, or the inputs that
+    are held would be more than `max_queue_bytes`.
     """
 
     num_workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     max_batch_rows: int = 32
     max_wait_s: float = 0.025
+    max_queue_s: float = 10.0
+    max_queue_bytes: int = 2**30
 
     def __post_init__(self) -> None:
+        _require(self.max_queue_s > 0, "max_queue_s", self.max_queue_s, "positive")
+        _require(self.max_queue_bytes > 0, "max_queue_bytes", self.max_queue_bytes, "positive")
         _require(self.num_workers > 0, "num_workers", self.num_workers, "positive")
         _require(self.max_batch_rows > 0, "max_batch_rows", self.max_batch_rows, "positive")
         _require(self.max_wait_s >= 0, "max_wait_s", self.max_wait_s, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeChoice:
+    """What was asked for of how members are run; None leaves it to the cascade files and the defaults."""
+
+    num_workers: int | None = None
+    num_threads: int | None = None
+    is_spinning: bool | None = None
+    max_batch_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("num_workers", "num_threads", "max_batch_rows"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, name, value, "positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +106,7 @@ class ServerConfig:
     allow_remote: bool = False
     allow_model_control: bool = False
     allow_shared_memory: bool = False
+    runtime: RuntimeChoice = field(default_factory=RuntimeChoice)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     session: SessionConfig = field(default_factory=SessionConfig)
     limits: Limits = field(default_factory=Limits)

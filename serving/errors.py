@@ -11,6 +11,7 @@ ServingError
     ├── Overloaded      the server's: more work is queued than can be done in time; says when to come again
     ├── TimedOut        the server's: the request's deadline passed before there was an answer
     └── MemberFailed    the server's: a member did not give what it should
+        └── RowsRefused the client's: a member says that it takes no such rows
 """
 
 from enum import Enum
@@ -99,3 +100,9 @@ class MemberFailed(RequestError):
     """A member raised, or gave something that is no prediction."""
 
     fault = Fault.INTERNAL
+
+
+class RowsRefused(MemberFailed):
+    """A member found fault with what the rows hold, such as a number beyond its vocabulary."""
+
+    fault = Fault.INVALID

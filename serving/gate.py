@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from cascade.decision import Conclusion, conclude
 from serving.errors import MemberFailed, RequestError
-from serving.jobs import Batch, Job, Rows, Work
+from serving.jobs import Answer, Batch, Job, Rows, Work
 
 
 @dataclass(slots=True)
 class Exits:
-    """Rows of one job that left at `stage` (from 0), counted by reason and by acceptance."""
+    """Rows of one job that left at `stage` (from 0), with their reasons and how many were accepted."""
 
     job: Job
     stage: int
-    num_rows: int
-    num_accepted: int
+    rows: Rows
     reasons: NDArray[np.uint8]
+    num_accepted: int
 
 
 @dataclass(slots=True)
@@ -42,14 +42,21 @@ class Gated:
 
 
 def gather(batch: Batch) -> dict[str, NDArray[np.generic]]:
-    """The inputs of a batch's rows, one array per input name."""
+    """The inputs of a batch's rows by the member's own names."""
     first = batch.works[0]
-    if len(batch.works) == 1 and len(first.rows) == first.job.num_rows:
-        return dict(first.job.inputs)
+    sources = [(work, work.job.served.slot_inputs[work.slot]) for work in batch.works]
+    if len(sources) == 1 and len(first.rows) == first.job.num_rows:
+        return {own: first.job.inputs[name] for own, name in sources[0][1]}
     return {
-        name: np.concatenate([work.job.inputs[name][work.rows] for work in batch.works])
-        for name in first.job.inputs
+        own: np.concatenate([_rows(work, names[index][1]) for work, names in sources])
+        for index, (own, _) in enumerate(sources[0][1])
     }
+
+
+def _rows(work: Work, name: str) -> NDArray[np.generic]:
+    """A view where they are all of the job's, which are in order."""
+    array = work.job.inputs[name]
+    return array if len(work.rows) == len(array) else array[work.rows]
 
 
 class Gate:
@@ -77,7 +84,7 @@ class Gate:
             part = outputs[start : start + len(work.rows)]
             start += len(work.rows)
             if not is_finite and not np.isfinite(part).all():
-                text = f"member {batch.member!r} gave numbers that are not finite"
+                text = f"member {batch.member.key!r} gave numbers that are not finite"
                 gated.failed.append((work.job, MemberFailed(text)))
                 continue
             self._keep(work, part)
@@ -121,27 +128,44 @@ def _conclude_group(works: Sequence[Work], gated: Gated) -> None:
 
 
 def _outputs_so_far(works: Sequence[Work], slot: int) -> NDArray[np.floating]:
-    parts = [kept[work.rows] for work in works if (kept := work.job.outputs[slot]) is not None]
+    parts = [
+        kept if len(work.rows) == len(kept) else kept[work.rows]
+        for work in works
+        if (kept := work.job.outputs[slot]) is not None
+    ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _settle(work: Work, conclusion: Conclusion, part: slice, gated: Gated) -> None:
     """Write the rows of `work` that exit into their job's answer; pass the others on."""
     forward = conclusion.forward[part]
-    if forward.all():
+    num_forwarded = int(forward.sum())
+    if num_forwarded == len(work.rows):
         gated.forwarded.append(work)
         return
-    exits = ~forward
-    left = work.rows[exits]
-    if len(left) < len(work.rows):
-        gated.forwarded.append(Work(work.job, work.rows[forward], work.stage, work.slot, work.entered_s))
-    answer, verdict = work.job.answer, conclusion.verdict
-    accepted, reasons = conclusion.accepted[part][exits], conclusion.reason[part][exits]
-    answer.probabilities[left] = verdict.probabilities[part][exits]
-    answer.label[left] = verdict.label[part][exits]
-    answer.score[left] = verdict.score[part][exits]
-    answer.confidence[left] = conclusion.confidence[part][exits]
-    answer.accepted[left] = accepted
-    answer.exit_reason[left] = reasons
-    answer.exit_stage[left] = work.stage + 1
-    gated.exits.append(Exits(work.job, work.stage, len(left), int(accepted.sum()), reasons))
+    if num_forwarded == 0:
+        written = write(work.job.answer, work.stage, work.rows, conclusion, part)
+        gated.exits.append(Exits(work.job, work.stage, work.rows, *written))
+        return
+    gated.forwarded.append(Work(work.job, work.rows[forward], work.stage, work.slot, work.entered_s))
+    left, chosen = work.rows[~forward], np.flatnonzero(~forward) + part.start
+    written = write(work.job.answer, work.stage, left, conclusion, chosen)
+    gated.exits.append(Exits(work.job, work.stage, left, *written))
+
+
+def write(
+    answer: Answer, stage: int, rows: Rows, conclusion: Conclusion, chosen: slice | Rows
+) -> tuple[NDArray[np.uint8], int]:
+    """Write what was concluded of the `chosen` into `rows` of an answer; their reasons, and how many are
+    accepted."""
+    verdict, accepted, reasons = conclusion.verdict, conclusion.accepted[chosen], conclusion.reason[chosen]
+    # All rows of an answer are written by place, which NumPy does faster than by index.
+    to = slice(None) if len(rows) == len(answer.label) else rows
+    answer.probabilities[to] = verdict.probabilities[chosen]
+    answer.label[to] = verdict.label[chosen]
+    answer.score[to] = verdict.score[chosen]
+    answer.confidence[to] = conclusion.confidence[chosen]
+    answer.accepted[to] = accepted
+    answer.exit_reason[to] = reasons
+    answer.exit_stage[to] = stage + 1
+    return reasons, int(np.count_nonzero(accepted))

@@ -3,6 +3,7 @@ for one member, a batch the work items that a member runs at once. Rows are held
 object stands for a single row.
 """
 
+import math
 from asyncio import Future
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.policy import Policy
-from serving.registry import ServedCascade
+from serving.members import Member
+from serving.scheduling.flows import Flow
+from serving.served import ServedCascade
 
 Rows = NDArray[np.intp]
 ShapeKey = tuple[tuple[int, ...], ...]
+Order = tuple[int, float, int]
+
+LEFT = -1
+DEFAULT_LEVEL = 2
+LOWEST_LEVEL = 3
+PATIENCE_S = 1.0
+"""Requests without a deadline are ranked among the others as if they had so long."""
 
 
 class Answer:
@@ -32,20 +42,69 @@ class Answer:
         self.exit_reason = np.empty(rows, np.uint8)
 
 
+@dataclass(slots=True)
+class Spent:
+    """Seconds: waiting for a worker, gathering inputs, running the member, gating its outputs."""
+
+    queue_s: float = 0.0
+    input_s: float = 0.0
+    infer_s: float = 0.0
+    output_s: float = 0.0
+
+    @property
+    def compute_s(self) -> float:
+        return self.input_s + self.infer_s + self.output_s
+
+    def add(self, queue_s: float, batch: "Spent") -> None:
+        """Some of one's rows waited so long, and then were part of a batch."""
+        self.queue_s += queue_s
+        self.input_s += batch.input_s
+        self.infer_s += batch.infer_s
+        self.output_s += batch.output_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms a request is served. `deadline_s` is on the monotonic clock; level 1 is the most urgent.
+
+    `is_strict` asks for an error instead of a degraded answer.
+    """
+
+    arrived_s: float
+    number: int
+    deadline_s: float = math.inf
+    level: int = DEFAULT_LEVEL
+    is_strict: bool = False
+
+    @property
+    def order(self) -> Order:
+        """Ranks jobs by urgency: the smaller goes first."""
+        return self.level, min(self.deadline_s, self.arrived_s + PATIENCE_S), self.number
+
+
 class Job:
     """One request under way.
 
     `outputs[slot]` holds the raw outputs of a member for the rows that it ran, `(rows, classes)`;
-    `arrived` counts, per row, the members of its present stage that have answered. `order` ranks jobs by
-    urgency: the smaller goes first.
+    `arrived` counts, per row, the members of its present stage that have answered. `at[stage]` counts the
+    rows that are under way there; `depth`, which is kept where there is a deadline, holds for each row the
+    stages it has been through, or LEFT. Workers write into `answer`; where the job was cut short, what it is
+    answered with is `cut_answer`, which they do not know. `spent` sums over the batches its rows were in.
     """
 
     __slots__ = (
         "answer",
         "arrived",
+        "at",
+        "cut_answer",
+        "deadline_s",
+        "depth",
         "done",
+        "flow",
         "inputs",
+        "is_strict",
         "max_stages",
+        "num_bytes",
         "num_rows",
         "order",
         "outputs",
@@ -53,7 +112,7 @@ class Job:
         "policy_name",
         "remaining",
         "served",
-        "shape_key",
+        "spent",
     )
 
     def __init__(
@@ -63,26 +122,39 @@ class Job:
         policy: Policy,
         max_stages: int | None,
         inputs: Mapping[str, NDArray[np.generic]],
-        order: tuple[float, int],
+        terms: Terms,
     ) -> None:
         self.served = served
         self.policy_name = policy_name
         self.policy = policy
         self.max_stages = max_stages
         self.inputs = inputs
-        self.order = order
-        self.shape_key: ShapeKey = tuple(array.shape[1:] for array in inputs.values())
+        self.order = terms.order
+        self.deadline_s = terms.deadline_s
+        self.is_strict = terms.is_strict
+        self.flow: Flow = served.flow(policy_name, max_stages, terms.level)
         self.num_rows = len(next(iter(inputs.values())))
+        self.num_bytes = sum(array.nbytes for array in inputs.values())
         self.remaining = self.num_rows
+        self.at = [0] * served.num_stages
+        self.depth = None if math.isinf(terms.deadline_s) else np.zeros(self.num_rows, np.int8)
         self.answer = Answer(self.num_rows, served.num_classes)
-        self.outputs: list[NDArray[np.floating] | None] = [None] * len(served.slot_keys)
+        self.cut_answer: Answer | None = None
+        self.outputs: list[NDArray[np.floating] | None] = [None] * len(served.slots)
         self.arrived = np.zeros(self.num_rows, np.int16)
+        self.spent = Spent()
         self.done: Future[None] | None = None
 
     @property
     def is_settled(self) -> bool:
         """Answered, failed, or given up by its client: its waiting rows need not run."""
         return self.done is not None and self.done.done()
+
+    def shape_key(self, slot: int) -> ShapeKey:
+        """Rows of equal shape share a batch; empty where all rows of the cascade have the same."""
+        if not self.served.has_variable_rows:
+            return ()
+        return tuple(self.inputs[name].shape[1:] for _, name in self.served.slot_inputs[slot])
 
 
 @dataclass(slots=True)
@@ -100,11 +172,11 @@ class Work:
         return first, Work(self.job, self.rows[num_rows:], self.stage, self.slot, self.entered_s)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Batch:
     """What one member runs at once: rows of any requests, stages and policies."""
 
-    member: str
+    member: Member
     works: list[Work]
     formed_s: float
     num_rows: int = field(init=False)

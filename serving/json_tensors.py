@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 from serving.datatypes import DTYPES, elements
 from serving.errors import InvalidRequest
 
-INTEGERS = {name for name in DTYPES if name.startswith(("INT", "UINT"))}
-RANGES: dict[str, tuple[float, float]] = {
-    **{name: (int(np.iinfo(name.lower()).min), int(np.iinfo(name.lower()).max)) for name in INTEGERS},
-    **{
-        f"FP{bits}": (-limit, limit)
-        for bits in (16, 32, 64)
-        for limit in (float(np.finfo(f"f{bits // 8}").max),)
-    },
+KINDS: dict[str, set[type]] = {
+    **{name: {int} if name.startswith(("INT", "UINT")) else {int, float} for name in DTYPES},
+    "BOOL": {bool},
+    "BYTES": {str},
 }
+"""What JSON's elements must be, by datatype."""
 
 
 def tensor_from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> NDArray[np.generic]:
@@ -29,13 +26,10 @@ def tensor_from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any
     if not isinstance(data, list):
         raise InvalidRequest(f"input {name!r}: data must be a list")
     flat = _flattened(name, shape, data)
-    if not _belong(flat, datatype):
+    array = _array(flat, datatype)
+    if array is None:
         raise InvalidRequest(f"input {name!r}: data does not hold values of {datatype}")
-    if datatype == "BYTES":
-        array = np.empty(len(flat), np.object_)
-        array[:] = flat
-        return array.reshape(shape)
-    return np.array(flat, DTYPES[datatype]).reshape(shape)
+    return array.reshape(shape)
 
 
 def _flattened(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
@@ -52,12 +46,17 @@ def _flattened(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
     return level
 
 
-def _belong(flat: list[Any], datatype: str) -> bool:
-    """Whether every element is a value of the datatype; nothing is rounded or wrapped."""
-    kinds = set(map(type, flat))
-    if datatype in ("BYTES", "BOOL"):
-        return kinds <= {str if datatype == "BYTES" else bool}
-    if not kinds <= ({int} if datatype in INTEGERS else {int, float}):
-        return False
-    lowest, highest = RANGES[datatype]
-    return all(lowest <= value <= highest for value in flat)
+def _array(flat: list[Any], datatype: str) -> NDArray[np.generic] | None:
+    """None where an element is no value of the datatype; nothing is wrapped, or rounded to infinity."""
+    if not set(map(type, flat)) <= KINDS[datatype]:
+        return None
+    if datatype == "BYTES":
+        array = np.empty(len(flat), np.object_)
+        array[:] = flat
+        return array
+    try:
+        with np.errstate(over="ignore"):
+            numbers = np.array(flat, DTYPES[datatype])
+    except OverflowError:
+        return None
+    return numbers if numbers.dtype.kind != "f" or np.isfinite(numbers).all() else None

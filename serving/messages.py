@@ -40,10 +40,11 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """Outputs by name. `exit_reason` holds one of the reasons' byte strings per row."""
+    """Outputs and their datatypes by name. `exit_reason` holds one of the reasons' byte strings per row."""
 
     model: str
     version: str
     id: str
     parameters: Mapping[str, Parameter]
+    datatypes: Mapping[str, str]
     outputs: Mapping[str, NDArray[np.generic] | list[bytes]]

@@ -38,6 +38,7 @@ class EngineCollector(Collector):
     def _cascades(self) -> Iterator[Metric]:
         requests = _counter("requests", "Requests ended, by outcome.", "model", "outcome")
         seconds = _counter("request_seconds", "Time from arrival to answer, summed.", "model", "outcome")
+        degraded = _counter("degraded", "Requests answered before the cascade was done with them.", "model")
         rows = _counter("rows", "Rows answered.", "model")
         exits = _counter(
             "exits", "Rows that left, by policy, stage and reason.", "model", "policy", "stage", "reason"
@@ -46,15 +47,16 @@ class EngineCollector(Collector):
             "accepted_rows", "Rows accepted by the policy's final threshold.", "model", "policy"
         )
         for name, counters in self._engine.statistics.cascades.items():
-            for outcome, duration in (("success", counters.success), ("failed", counters.failed)):
+            for outcome, duration in (("success", counters.success), *counters.without_answer.items()):
                 requests.add_metric([name, outcome], duration.count)
                 seconds.add_metric([name, outcome], duration.ns / 1e9)
             rows.add_metric([name], counters.rows)
+            degraded.add_metric([name], counters.degraded)
             for (policy, stage, reason), count in counters.exits.items():
                 exits.add_metric([name, policy, str(stage), reason], count)
             for policy, count in counters.accepted.items():
                 accepted.add_metric([name, policy], count)
-        yield from (requests, seconds, rows, exits, accepted)
+        yield from (requests, seconds, degraded, rows, exits, accepted)
 
     def _members(self) -> Iterator[Metric]:
         rows = _counter("member_rows", "Rows that a member executed.", "member")
@@ -65,7 +67,7 @@ class EngineCollector(Collector):
         for key, counters in self._engine.statistics.members.items():
             rows.add_metric([key], counters.rows)
             compute.add_metric([key], counters.compute.ns / 1e9)
-            queue.add_metric([key], counters.queue.ns / 1e9)
+            queue.add_metric([key], counters.spent.queue_s)
             failures.add_metric([key], counters.failed.count)
             sizes.add_metric([key], _buckets(counters), counters.rows)
         yield from (rows, compute, queue, failures, sizes)

@@ -7,6 +7,8 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import grpc
 import uvicorn
@@ -14,15 +16,21 @@ import uvicorn
 from serving.config import ServerConfig
 from serving.engine import Engine
 from serving.errors import StartupError
-from serving.grpc_service import start_grpc
-from serving.http_app import make_app
-from serving.http_infer import InferenceRoute
-from serving.registry import Registry, load_registry
+from serving.grpc.service import start_grpc
+from serving.grpc.streams import Streams
+from serving.http.app import make_app
+from serving.http.infer import InferenceRoute
+from serving.http.protocol import BoundedProtocol, ConnectionLimits
+from serving.loading import Loader, read_cascades
+from serving.registry import Registry
+from serving.services import Services, make_services
+from serving.tuned import settle
 
 log = logging.getLogger("exitgate")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 1024
 LAST_WORDS_S = 1.0
+DEFAULT_LIMITS = ConnectionLimits()
 
 
 class HttpServer(uvicorn.Server):
@@ -48,38 +56,44 @@ async def run(config: ServerConfig, announce: Callable[[Registry, int, int], Non
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = listen(config.host, config.http_port)
     try:
-        registry = await asyncio.to_thread(
-            load_registry, config.repository, config.scheduler.max_batch_rows, config.session
-        )
-        engine = Engine(registry, config.scheduler, config.limits)
+        cascades = read_cascades(config.repository)
+        scheduler, session = settle(config, cascades)
+        loader = Loader(config.repository, scheduler.max_batch_rows, session)
+        registry = await asyncio.to_thread(loader.load_all, cascades)
+        engine = Engine(registry, scheduler, config.limits, loader)
         engine.start()
+        services = make_services(engine, config)
         try:
-            await _serve(engine, config, listener, announce, stop)
+            await _serve(services, config, listener, announce, stop)
         finally:
+            services.close()
             engine.stop()
     finally:
         listener.close()
 
 
 async def _serve(
-    engine: Engine,
+    services: Services,
     config: ServerConfig,
     listener: socket.socket,
     announce: Callable[[Registry, int, int], None],
     stop: asyncio.Event,
 ) -> None:
-    grpc_server, grpc_port = await start_grpc(engine, config.host, config.grpc_port)
-    http_server = HttpServer(http_config(engine, config.grace_s))
+    streams = Streams()
+    grpc_server, grpc_port = await start_grpc(services, streams, config.host, config.grpc_port)
+    http_server = HttpServer(http_config(services, config.grace_s))
     http_task = asyncio.create_task(http_server.serve([listener]))
     stopped = asyncio.create_task(stop.wait())
     listening = asyncio.create_task(http_server.is_listening.wait())
     await asyncio.wait({http_task, listening}, return_when=asyncio.FIRST_COMPLETED)
     if listening.done() and not stop.is_set():
-        announce(engine.registry, listener.getsockname()[1], grpc_port)
+        announce(services.engine.registry, listener.getsockname()[1], grpc_port)
     listening.cancel()
     await asyncio.wait([http_task, stopped], return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    await _drain(engine, http_server, http_task, grpc_server, config.grace_s)
+    services.health.end()
+    streams.end()
+    await _drain(services.engine, http_server, http_task, grpc_server, config.grace_s)
 
 
 async def _drain(
@@ -107,10 +121,14 @@ async def _drain(
     log.info("stopped")
 
 
-def http_config(engine: Engine, grace_s: float) -> uvicorn.Config:
+def http_config(
+    services: Services, grace_s: float, limits: ConnectionLimits = DEFAULT_LIMITS
+) -> uvicorn.Config:
+    protocol: Any = partial(BoundedProtocol, limits=limits)
     return uvicorn.Config(
-        InferenceRoute(engine, make_app(engine)),
-        http="httptools",
+        InferenceRoute(services, make_app(services)),
+        http=protocol,
+        ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,

@@ -5,12 +5,17 @@ Only the event loop's thread touches them. Durations are nanoseconds.
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import Literal
 
 from cascade.decision import ExitReason
 from serving.gate import Exits
-from serving.jobs import Batch, Job
+from serving.jobs import Batch, Job, Spent
+
+Outcome = Literal["failed", "shed", "timed_out", "cancelled"]
+"""How a request can end without an answer."""
+
+
+NAMES = [ExitReason(code).wire_name for code in range(len(ExitReason))]
 
 
 @dataclass(slots=True)
@@ -27,22 +32,27 @@ class Duration:
 
 @dataclass(slots=True)
 class MemberStatistics:
-    """`rows` executed in `compute.count` batches; `queue` sums over the work items of those batches."""
+    """`rows` executed in `compute.count` batches. A work item is the rows of one request in a batch: there
+    were `num_works`, and `spent` sums over them."""
 
     rows: int = 0
+    num_works: int = 0
+    spent: Spent = field(default_factory=Spent)
     failed: Duration = field(default_factory=Duration)
-    queue: Duration = field(default_factory=Duration)
     compute: Duration = field(default_factory=Duration)
     by_batch_size: defaultdict[int, Duration] = field(default_factory=lambda: defaultdict(Duration))
 
 
 @dataclass(slots=True)
 class CascadeStatistics:
-    """Requests by outcome, and rows by where and why they left: `exits[policy, stage, reason]`."""
+    """Of a model that was called: requests by outcome, and rows by where and why they left:
+    `exits[policy, stage, reason]`. `spent` sums over the batches that answered requests' rows were in."""
 
     rows: int = 0
+    spent: Spent = field(default_factory=Spent)
     success: Duration = field(default_factory=Duration)
-    failed: Duration = field(default_factory=Duration)
+    without_answer: defaultdict[Outcome, Duration] = field(default_factory=lambda: defaultdict(Duration))
+    degraded: int = 0
     exits: Counter[tuple[str, int, str]] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
 
@@ -54,29 +64,32 @@ class Statistics:
         self.cascades: defaultdict[str, CascadeStatistics] = defaultdict(CascadeStatistics)
         self.members: defaultdict[str, MemberStatistics] = defaultdict(MemberStatistics)
 
-    def batch_done(self, batch: Batch, started_s: float, compute_s: float) -> None:
-        member = self.members[batch.member]
+    def batch_done(self, batch: Batch, started_s: float, spent: Spent) -> None:
+        member = self.members[batch.member.key]
         member.rows += batch.num_rows
-        member.compute.add(compute_s)
-        member.by_batch_size[batch.num_rows].add(compute_s)
-        waited_s = sum(started_s - work.entered_s for work in batch.works)
-        member.queue.add(waited_s, len(batch.works))
+        member.num_works += len(batch.works)
+        member.compute.add(spent.compute_s)
+        member.by_batch_size[batch.num_rows].add(spent.compute_s)
+        for work in batch.works:
+            waited_s = started_s - work.entered_s
+            work.job.spent.add(waited_s, spent)
+            member.spent.add(waited_s, spent)
 
-    def batch_failed(self, batch: Batch, compute_s: float) -> None:
-        self.members[batch.member].failed.add(compute_s)
+    def batch_failed(self, batch: Batch, spent: Spent) -> None:
+        self.members[batch.member.key].failed.add(spent.compute_s)
 
     def rows_left(self, exits: Exits) -> None:
         statistics = self.cascades[exits.job.served.name]
-        reasons, counts = np.unique(exits.reasons, return_counts=True)
-        for reason, count in zip(reasons.tolist(), counts.tolist(), strict=True):
-            name = ExitReason(reason).wire_name
-            statistics.exits[exits.job.policy_name, exits.stage + 1, name] += count
+        for reason, count in Counter(exits.reasons.tolist()).items():
+            statistics.exits[exits.job.policy_name, exits.stage + 1, NAMES[reason]] += count
         statistics.accepted[exits.job.policy_name] += exits.num_accepted
 
     def request_done(self, job: Job, seconds: float) -> None:
         statistics = self.cascades[job.served.name]
         statistics.rows += job.num_rows
         statistics.success.add(seconds)
+        statistics.spent.add(job.spent.queue_s, job.spent)
+        statistics.degraded += job.cut_answer is not None
 
-    def request_failed(self, model: str, seconds: float) -> None:
-        self.cascades[model].failed.add(seconds)
+    def request_failed(self, model: str, outcome: Outcome, seconds: float) -> None:
+        self.cascades[model].without_answer[outcome].add(seconds)

@@ -183,7 +183,7 @@ def test_a_client_that_never_ends_its_request_holds_nobody_up(repository: Reposi
         ({}, False),
         ({"sha256": "0" * 64}, True),
         ({"output": "luck"}, True),
-        ({"inputs": {"x": "image"}}, True),
+        ({"inputs": {"x": "image"}}, False),
     ],
 )
 def test_cascades_that_share_a_member_must_agree_on_it(

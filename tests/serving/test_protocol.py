@@ -21,6 +21,7 @@ from cascade.replay import replay
 from tests.repositories import Repository
 from tests.servers import Server
 
+MODELS = ["digits", "digits-0", "digits-1", "digits-2"]
 CLIENTS = [pytest.param(triton_http, id="http"), pytest.param(triton_grpc, id="grpc")]
 
 
@@ -122,8 +123,6 @@ REFUSED = [
         "INVALID_ARGUMENT",
     ),
     ({"parameters": {"polcy": "x"}}, "unknown request parameter 'polcy'", 400, "INVALID_ARGUMENT"),
-    ({"parameters": {"strict": True}}, "'strict' is not supported", 501, "UNIMPLEMENTED"),
-    ({"timeout_us": 5}, "'timeout' is not supported", 501, "UNIMPLEMENTED"),
     (
         {"image": np.zeros((2, 8, 8), np.uint8)},
         r"has shape [-1, 8, 8, 1]; got [2, 8, 8]",
@@ -157,8 +156,6 @@ def test_bad_requests_get_a_clear_error_and_harm_nobody(
         arguments["parameters"] = change["parameters"]
     if "outputs" in change:
         arguments["outputs"] = [module.InferRequestedOutput(name) for name in change["outputs"]]
-    if "timeout_us" in change:
-        arguments["timeout"] = change["timeout_us"]
     with connect(module, server) as client:
         with pytest.raises(InferenceServerException) as caught:
             client.infer(change.get("model_name", "digits"), inputs, **arguments)
@@ -254,14 +251,6 @@ def test_json_over_its_limit_is_refused(server: Server) -> None:
     assert "more than 8388608 bytes of JSON" in answer["error"]
 
 
-def test_grpc_refuses_what_it_does_not_offer(server: Server) -> None:
-    with triton_grpc.InferenceServerClient(server.grpc) as client:
-        with pytest.raises(InferenceServerException, match="not supported by this server") as caught:
-            client.load_model("digits")
-        assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
-    assert "Traceback" not in "".join(server.output)
-
-
 def test_grpc_counts_raw_contents_and_bounds_typed_ones(server: Server) -> None:
     request = service_pb2.ModelInferRequest(model_name="digits", raw_input_contents=[b"", b""])
     tensor = request.inputs.add(name="image", datatype="UINT8", shape=[1, 8, 8, 1])
@@ -286,7 +275,39 @@ def test_grpc_takes_typed_contents_and_refuses_both(server: Server) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             stub.ModelInfer(request, timeout=10)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "both contents and raw_input_contents" in caught.value.details()
+    assert "has contents, and its data in raw form too" in caught.value.details()
+
+
+def test_grpc_decodes_many_typed_contents(server: Server, repository: Repository) -> None:
+    """So many that another thread does it."""
+    rows = np.tile(repository.test.image[:256], (16, 1, 1, 1))
+    request = service_pb2.ModelInferRequest(model_name="digits")
+    tensor = request.inputs.add(name="image", datatype="UINT8", shape=rows.shape)
+    tensor.contents.uint_contents.extend(rows.ravel().tolist())
+    assert request.ByteSize() > 256 * 1024
+    with grpc.insecure_channel(server.grpc) as channel:
+        typed = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=10)
+    with connect(triton_grpc, server) as client:
+        raw_contents = client.infer("digits", [image_input(triton_grpc, rows)])
+    assert (
+        triton_grpc.InferResult(typed).as_numpy("label").tolist() == raw_contents.as_numpy("label").tolist()
+    )
+
+
+def test_a_model_that_is_not_there_is_not_ready(server: Server) -> None:
+    for module in (triton_http, triton_grpc):
+        with connect(module, server) as client:
+            assert not client.is_model_ready("nope")
+            assert not client.is_model_ready("digits", "7")
+
+
+@pytest.mark.parametrize("module", CLIENTS)
+def test_the_classification_extension_is_not_offered(module: ModuleType, server: Server) -> None:
+    wanted = [module.InferRequestedOutput("label", class_count=3)]
+    with connect(module, server) as client:
+        with pytest.raises(InferenceServerException, match="classification extension is not") as caught:
+            client.infer("digits", [image_input(module, np.zeros((1, 8, 8, 1), np.uint8))], outputs=wanted)
+        assert caught.value.status() == ("501" if module is triton_http else "StatusCode.UNIMPLEMENTED")
 
 
 @pytest.mark.parametrize("module", CLIENTS)
@@ -328,13 +349,13 @@ def test_the_index_names_every_cascade(module: ModuleType, server: Server) -> No
         index = client.get_model_repository_index(**kwargs)
     models = index["models"] if module is triton_grpc else index
     assert [(model["name"], model["version"], model["state"]) for model in models] == [
-        ("digits", "1", "READY")
+        (name, "1", "READY") for name in MODELS
     ]
 
 
 def test_the_index_takes_a_filter_and_nothing_else(server: Server) -> None:
     code, answer = raw(server, "POST", "/v2/repository/index", b'{"ready": true}')
-    assert (code, [model["name"] for model in answer]) == (200, ["digits"])
+    assert (code, [model["name"] for model in answer]) == (200, MODELS)
     for body in (b"{", b"[]", b'{"ready": 1}'):
         code, answer = raw(server, "POST", "/v2/repository/index", body)
         assert code == 400 and list(answer) == ["error"]

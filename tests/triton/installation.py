@@ -20,10 +20,16 @@ GLIBC = (2, 35)
 
 def require() -> None:
     """Skips the test where Triton is not installed; where it could be, CI fails instead."""
-    if reason := obstacle():
-        pytest.skip(f"no Triton here: {reason}")
-    if not TRITON.exists():
-        missing = f"{FOLDER.name} has no Triton for Python {PYTHON}: `make test` installs it"
+    demand("Triton", obstacle(), FOLDER, TRITON)
+
+
+def demand(what: str, reason: str | None, folder: Path, needed: Path) -> None:
+    """For an environment `folder` of `make test`: skips for a `reason`, and where `needed` is only missing
+    skips by hand and fails in CI."""
+    if reason:
+        pytest.skip(f"no {what} here: {reason}")
+    if not needed.exists():
+        missing = f"{folder.name} has no {what} for Python {PYTHON}: `make test` installs it"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)

@@ -1,47 +1,56 @@
 """Inference over HTTP: JSON, followed by binary tensors where the client or the server chose them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import orjson
 
+from cascade.cascade_file import TensorSpec
 from serving.datatypes import DTYPES, byte_strings_to_bytes, tensor_from_bytes
 from serving.errors import InvalidRequest
+from serving.http.json_document import parse_object
+from serving.http.raw_request import raw_tensor
 from serving.json_tensors import tensor_from_json
-from serving.messages import OUTPUT_DATATYPES, InferRequest, InferResponse, Parameter
-
-MAX_DIMENSIONS = 16
-MAX_EXTENT = 2**31 - 1
+from serving.messages import InferRequest, InferResponse, Parameter
+from serving.request_checks import check_output_parameters, check_shared_size, checked_id, checked_shape
+from serving.shared_memory import Placement, SharedMemory, write_outputs
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Which outputs go back as binary tensors: by name, else by the request's default."""
+    """How outputs go back: in shared memory, or as binary tensors by name, else by the request's default."""
 
     binary_default: bool
-    binary: Mapping[str, bool]
+    binary: Mapping[str, bool] = field(default_factory=dict)
+    placements: Mapping[str, Placement] = field(default_factory=dict)
 
     def is_binary(self, output: str) -> bool:
         return self.binary.get(output, self.binary_default)
 
 
 def decode(
-    model: str, version: str, body: memoryview, json_length: int | None
+    model: str, version: str, body: memoryview, json_length: int | None, memory: SharedMemory
 ) -> tuple[InferRequest, Encoding]:
     """Parse a request; `json_length` is where the JSON ends and binary tensors begin."""
     head, tail = _divide(body, json_length)
-    document = _object(_parse(head), "the request")
+    document = parse_object(bytes(head), "the request")
     parameters = dict(_object(document.get("parameters", {}), "parameters"))
     binary_default = _flag(parameters.pop("binary_data_output", False), "binary_data_output")
-    arrays, datatypes = _inputs(document.get("inputs"), tail)
-    outputs, binary = _requested(document.get("outputs", []))
-    request_id = document.get("id", "")
-    if not isinstance(request_id, str):
-        raise InvalidRequest("id must be a string")
+    arrays, datatypes = _inputs(document.get("inputs"), tail, memory)
+    outputs, binary, placements = _requested(document.get("outputs", []), memory)
+    request_id = checked_id(document.get("id", ""))
     request = InferRequest(model, version, arrays, datatypes, request_id, _parameters(parameters), outputs)
-    return request, Encoding(binary_default, binary)
+    return request, Encoding(binary_default, binary, placements)
+
+
+def decode_raw(
+    model: str, version: str, body: memoryview, specs: Sequence[TensorSpec]
+) -> tuple[InferRequest, Encoding]:
+    """A body that is nothing but one row of the one input; the answer's tensors are binary too."""
+    spec, array = raw_tensor(specs, body)
+    return InferRequest(model, version, {spec.name: array}, {spec.name: spec.datatype}), Encoding(True)
 
 
 def _divide(body: memoryview, json_length: int | None) -> tuple[memoryview, memoryview]:
@@ -52,13 +61,6 @@ def _divide(body: memoryview, json_length: int | None) -> tuple[memoryview, memo
             f"Inference-Header-Content-Length {json_length} does not fit a body of {len(body)}"
         )
     return body[:json_length], body[json_length:]
-
-
-def _parse(text: memoryview) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the request is not JSON: {error}") from None
 
 
 def _object(value: Any, what: str) -> Mapping[str, Any]:
@@ -80,26 +82,37 @@ def _parameters(values: Mapping[str, Any]) -> dict[str, Parameter]:
     return dict(values)
 
 
-def _inputs(entries: Any, tail: memoryview) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
+def _inputs(
+    entries: Any, tail: memoryview, memory: SharedMemory
+) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
     if not isinstance(entries, list) or not entries:
         raise InvalidRequest("inputs must be a list of at least one tensor")
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     datatypes: dict[str, str] = {}
-    offset = 0
+    offset = shared = 0
     for entry in entries:
         name, datatype, shape = _header(_object(entry, "an input"))
         if name in arrays:
             raise InvalidRequest(f"input {name!r} stands twice")
-        size = _binary_size(name, entry)
-        if size is None:
-            arrays[name] = tensor_from_json(name, datatype, shape, entry.get("data"))
-        else:
+        parameters = _object(entry.get("parameters", {}), f"input {name!r}: parameters")
+        if (placement := memory.placement(parameters, f"input {name!r}")) is not None:
+            _check_alone(name, entry, parameters)
+            shared = check_shared_size(shared + placement.byte_size, memory)
+            arrays[name] = tensor_from_bytes(name, datatype, shape, placement.read())
+        elif (size := _binary_size(name, entry, parameters)) is not None:
             arrays[name] = _binary_tensor(name, datatype, shape, tail[offset : offset + size], size)
             offset += size
+        else:
+            arrays[name] = tensor_from_json(name, datatype, shape, entry.get("data"))
         datatypes[name] = datatype
     if offset != len(tail):
         raise InvalidRequest(f"{len(tail)} bytes of binary data, of which the inputs name {offset}")
     return arrays, datatypes
+
+
+def _check_alone(name: str, entry: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+    if "data" in entry or "binary_data_size" in parameters:
+        raise InvalidRequest(f"input {name!r} has both data and a shared memory region")
 
 
 def _header(entry: Mapping[str, Any]) -> tuple[str, str, tuple[int, ...]]:
@@ -111,18 +124,7 @@ def _header(entry: Mapping[str, Any]) -> tuple[str, str, tuple[int, ...]]:
     return name, datatype, checked_shape(name, shape)
 
 
-def checked_shape(name: str, shape: Any) -> tuple[int, ...]:
-    """A shape of whole numbers from 1, each within 32 bits."""
-    if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not shape:
-        raise InvalidRequest(f"input {name!r}: shape must be a list of 1 to {MAX_DIMENSIONS} numbers")
-    for extent in shape:
-        if isinstance(extent, bool) or not isinstance(extent, int) or not 1 <= extent <= MAX_EXTENT:
-            raise InvalidRequest(f"input {name!r}: shape holds {str(extent)[:40]}, which is no valid extent")
-    return tuple(shape)
-
-
-def _binary_size(name: str, entry: Mapping[str, Any]) -> int | None:
-    parameters = _object(entry.get("parameters", {}), f"input {name!r}: parameters")
+def _binary_size(name: str, entry: Mapping[str, Any], parameters: Mapping[str, Any]) -> int | None:
     size = parameters.get("binary_data_size")
     if size is None:
         return None
@@ -141,11 +143,14 @@ def _binary_tensor(
     return tensor_from_bytes(name, datatype, shape, data)
 
 
-def _requested(entries: Any) -> tuple[tuple[str, ...], dict[str, bool]]:
+def _requested(
+    entries: Any, memory: SharedMemory
+) -> tuple[tuple[str, ...], dict[str, bool], dict[str, Placement]]:
     if not isinstance(entries, list):
         raise InvalidRequest("outputs must be a list")
     names: list[str] = []
     binary: dict[str, bool] = {}
+    placements: dict[str, Placement] = {}
     for entry in entries:
         output = _object(entry, "an output")
         name = output.get("name")
@@ -153,34 +158,44 @@ def _requested(entries: Any) -> tuple[tuple[str, ...], dict[str, bool]]:
             raise InvalidRequest("an output needs a name")
         names.append(name)
         parameters = _object(output.get("parameters", {}), f"output {name[:80]!r}: parameters")
-        if "classification" in parameters:
-            raise InvalidRequest(f"output {name[:80]!r}: the classification extension is not offered")
+        check_output_parameters(name, parameters)
         if "binary_data" in parameters:
             binary[name] = _flag(parameters["binary_data"], "binary_data")
-    return tuple(names), binary
+        if (placement := memory.placement(parameters, f"output {name[:80]!r}")) is not None:
+            placements[name] = placement
+    return tuple(names), binary, placements
 
 
 def encode(response: InferResponse, encoding: Encoding) -> tuple[bytes, int | None]:
     """The body, and the length of its JSON part where binary tensors follow."""
     outputs: list[dict[str, Any]] = []
     chunks: list[bytes] = []
+    placed: dict[str, bytes] = {}
     for name, values in response.outputs.items():
         output: dict[str, Any] = {
             "name": name,
-            "datatype": OUTPUT_DATATYPES[name],
+            "datatype": response.datatypes[name],
             "shape": [len(values)] if isinstance(values, list) else list(values.shape),
         }
-        if encoding.is_binary(name):
-            chunks.append(byte_strings_to_bytes(values) if isinstance(values, list) else values.tobytes())
+        if name in encoding.placements:
+            placed[name] = _bytes_of(values)  # without parameters: clients take any for a binary tensor's
+        elif encoding.is_binary(name):
+            chunks.append(_bytes_of(values))
             output["parameters"] = {"binary_data_size": len(chunks[-1])}
         else:
             output["data"] = (
                 [value.decode() for value in values] if isinstance(values, list) else values.ravel()
             )
         outputs.append(output)
+    if placed:
+        write_outputs(placed, encoding.placements)
     document: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
     if response.id:
         document["id"] = response.id
     document |= {"parameters": response.parameters, "outputs": outputs}
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join((head, *chunks)), len(head)) if chunks else (head, None)
+
+
+def _bytes_of(values: np.ndarray[Any, Any] | list[bytes]) -> bytes:
+    return byte_strings_to_bytes(values) if isinstance(values, list) else values.tobytes()

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
+from serving.edge_errors import STATUS, internal_error, retry_after_s
 from serving.engine import Engine
 from serving.errors import InvalidRequest, RequestError
-from serving.http_infer import STATUS
+from serving.http.documents import read_object
+from serving.http.extensions import add_extensions
 from serving.metadata import (
     model_config,
     model_metadata,
@@ -19,16 +20,18 @@ from serving.metadata import (
     server_metadata,
 )
 from serving.prometheus import metrics_registry
+from serving.services import Services
 
 
-def make_app(engine: Engine) -> FastAPI:
+def make_app(services: Services) -> FastAPI:
     """Every handler runs on the event loop, where the counters live. There are no documentation pages, since
     theirs load scripts from elsewhere; `/openapi.json` is there."""
     app = FastAPI(title="Exitgate", docs_url=None, redoc_url=None)
     _add_error_handlers(app)
-    _add_health(app, engine)
-    _add_models(app, engine)
-    _add_metrics(app, engine)
+    _add_health(app, services.engine)
+    _add_models(app, services)
+    add_extensions(app, services)
+    _add_metrics(app, services.engine)
     return app
 
 
@@ -37,12 +40,18 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestError)
     async def answer_request_error(_: Request, error: RequestError) -> Response:
-        return JSONResponse({"error": str(error)}, STATUS[error.fault])
+        seconds = retry_after_s(error)
+        headers = None if seconds is None else {"Retry-After": str(seconds)}
+        return JSONResponse({"error": str(error)}, STATUS[error.fault], headers)
 
     @app.exception_handler(HTTPException)
     async def answer_http_error(request: Request, error: HTTPException) -> Response:
         text = f"{error.detail}: {request.method} {request.url.path[:200]}"
         return JSONResponse({"error": text}, error.status_code)
+
+    @app.exception_handler(Exception)
+    async def answer_bug(_: Request, error: Exception) -> Response:
+        return JSONResponse({"error": internal_error(error)}, 500)
 
 
 def _add_health(app: FastAPI, engine: Engine) -> None:
@@ -58,19 +67,21 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
     @app.get("/v2/models/{model}/ready")
     @app.get("/v2/models/{model}/versions/{version}/ready")
     async def model_ready(model: str, response: Response, version: str = "") -> dict[str, Any]:
-        served = engine.registry.cascade(model, version)
+        served = engine.registry.model(model, version)
         response.status_code = 200 if engine.is_accepting else 503
         return {"name": served.name, "ready": engine.is_accepting}
 
 
-def _add_models(app: FastAPI, engine: Engine) -> None:
+def _add_models(app: FastAPI, services: Services) -> None:
+    engine = services.engine
+
     @app.get("/v2")
     async def server() -> dict[str, Any]:
-        return server_metadata()
+        return server_metadata(shares_memory=services.memory.is_allowed)
 
     @app.post("/v2/repository/index")
     async def index(request: Request) -> list[dict[str, str]]:
-        only_ready = _only_ready(await request.body())
+        only_ready = _only_ready(await read_object(request))
         return repository_index(engine.registry, engine.is_accepting, only_ready)
 
     @app.get("/v2/models/stats")
@@ -80,29 +91,24 @@ def _add_models(app: FastAPI, engine: Engine) -> None:
     @app.get("/v2/models/{model}/stats")
     @app.get("/v2/models/{model}/versions/{version}/stats")
     async def statistics(model: str, version: str = "") -> dict[str, Any]:
-        engine.registry.cascade(model, version)
-        return model_statistics(engine.registry, engine.statistics, model)
+        return model_statistics(engine.registry, engine.statistics, model, version)
 
     @app.get("/v2/models/{model}/config")
     @app.get("/v2/models/{model}/versions/{version}/config")
     async def config(model: str, version: str = "") -> dict[str, Any]:
-        return model_config(engine.registry.cascade(model, version), engine.limits.max_request_rows)
+        return model_config(engine.registry.model(model, version), engine.limits.max_request_rows)
 
     @app.get("/v2/models/{model}")
     @app.get("/v2/models/{model}/versions/{version}")
     async def metadata(model: str, version: str = "") -> dict[str, Any]:
-        return model_metadata(engine.registry.cascade(model, version))
+        return model_metadata(engine.registry, model, version)
 
 
-def _only_ready(body: bytes) -> bool:
-    """Of `{"ready": true}`; clients also send no body at all."""
-    try:
-        document = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError:
-        raise InvalidRequest("the body is not JSON") from None
-    ready = document.get("ready", False) if isinstance(document, dict) else None
+def _only_ready(document: dict[str, Any]) -> bool:
+    """Of `{"ready": true}`."""
+    ready = document.get("ready", False)
     if not isinstance(ready, bool):
-        raise InvalidRequest("the body must be an object whose 'ready' is true or false")
+        raise InvalidRequest("'ready' must be true or false")
     return ready
 
 

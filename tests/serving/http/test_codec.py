@@ -8,15 +8,18 @@ import pytest
 import tritonclient.http as triton
 
 from serving.errors import InvalidRequest
-from serving.http_codec import Encoding, decode, encode
+from serving.http.codec import Encoding, decode, encode
 from serving.json_tensors import tensor_from_json
 from serving.messages import InferResponse
+from serving.shared_memory import SharedMemory
+
+NO_MEMORY = SharedMemory(is_allowed=False, max_read_bytes=0)
 
 
 def parse(document: Any, tail: bytes = b"", length: int | None = None) -> Any:
     head = document if isinstance(document, bytes) else json.dumps(document).encode()
     body = memoryview(head + tail)
-    return decode("m", "", body, len(head) if tail and length is None else length)
+    return decode("m", "", body, len(head) if tail and length is None else length, NO_MEMORY)
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def test_tritonclient_bodies_parse() -> None:
     body, length = triton.InferenceServerClient.generate_request_body(
         [numbers, words, plain], outputs=outputs, parameters={"policy": "first", "max_stages": 2}
     )
-    request, encoding = decode("m", "", memoryview(body), length)
+    request, encoding = decode("m", "", memoryview(body), length, NO_MEMORY)
     assert request.inputs["n"].tolist() == [[1.0, 2.0, 3.0]]
     assert request.inputs["w"].tolist() == ["ab", ""]
     assert request.inputs["p"].tolist() == [-1, 5]
@@ -59,7 +62,12 @@ def test_tritonclient_bodies_parse() -> None:
 
 def test_responses_parse_with_tritonclient() -> None:
     response = InferResponse(
-        "m", "3", "id", {"degraded": False}, {"label": np.array([4, 2]), "exit_reason": [b"last", b"window"]}
+        model="m",
+        version="3",
+        id="id",
+        parameters={"degraded": False},
+        outputs={"label": np.array([4, 2]), "exit_reason": [b"last", b"window"]},
+        datatypes={"label": "INT64", "exit_reason": "BYTES"},
     )
     for binary in (True, False):
         body, length = encode(response, Encoding(binary, {}))

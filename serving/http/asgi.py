@@ -17,3 +17,9 @@ def header(scope: Scope, name: bytes) -> bytes | None:
             found: bytes = value
             return found
     return None
+
+
+def is_inference(scope: Scope) -> bool:
+    """Whether a request is for the route that is served before all others."""
+    path: bytes = scope["raw_path"]
+    return path.endswith(b"/infer") and scope["method"] == "POST" and scope["type"] == "http"

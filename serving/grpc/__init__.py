@@ -1,0 +1,1 @@
+"""The protocol over gRPC, and grpc.health.v1 beside it."""

@@ -1,0 +1,145 @@
+"""GRPCInferenceService: the protocol over gRPC."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
+from tritonclient.grpc import service_pb2 as pb
+
+from serving.answers import respond
+from serving.edge_errors import internal_error
+from serving.errors import NotFound, RequestError, StartupError, TooLarge
+from serving.grpc.calls import Context, add_service, parsed
+from serving.grpc.codec import decode, encode
+from serving.grpc.extensions import Extensions
+from serving.grpc.streams import Streams
+from serving.metadata import (
+    model_config,
+    model_metadata,
+    model_statistics,
+    repository_index,
+    server_metadata,
+)
+from serving.services import Services
+
+log = logging.getLogger("exitgate")
+IN_A_THREAD = 256 * 1024
+"""Bytes of typed contents from which on the event loop does not wait for their decoding."""
+
+
+class InferenceService(Extensions):
+    """The methods' names are the protocol's."""
+
+    def __init__(self, services: Services, streams: Streams) -> None:
+        super().__init__(services)
+        self._engine = services.engine
+        self._streams = streams
+
+    async def ServerLive(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return pb.ServerReadyResponse(ready=self._engine.is_accepting)
+
+    async def ModelReady(self, request: Any, context: Context) -> Any:  # noqa: N802
+        """As Triton answers, what is not there is not ready, which is no error."""
+        try:
+            self._engine.registry.model(request.name, request.version)
+        except NotFound:
+            return pb.ModelReadyResponse(ready=False)
+        return pb.ModelReadyResponse(ready=self._engine.is_accepting)
+
+    async def ServerMetadata(self, request: Any, context: Context) -> Any:  # noqa: N802
+        metadata = server_metadata(shares_memory=self._services.memory.is_allowed)
+        return ParseDict(metadata, pb.ServerMetadataResponse())
+
+    async def ModelMetadata(self, request: Any, context: Context) -> Any:  # noqa: N802
+        metadata = model_metadata(self._engine.registry, request.name, request.version)
+        return ParseDict(metadata, pb.ModelMetadataResponse())
+
+    async def ModelConfig(self, request: Any, context: Context) -> Any:  # noqa: N802
+        served = self._engine.registry.model(request.name, request.version)
+        config = model_config(served, self._engine.limits.max_request_rows)
+        return ParseDict({"config": config}, pb.ModelConfigResponse())
+
+    async def ModelStatistics(self, request: Any, context: Context) -> Any:  # noqa: N802
+        engine = self._engine
+        counters = model_statistics(engine.registry, engine.statistics, request.name, request.version)
+        return ParseDict(counters, pb.ModelStatisticsResponse())
+
+    async def RepositoryIndex(self, request: Any, context: Context) -> Any:  # noqa: N802
+        models = repository_index(self._engine.registry, self._engine.is_accepting, request.ready)
+        return ParseDict({"models": models}, pb.RepositoryIndexResponse())
+
+    async def ModelInfer(self, request: Any, context: Context) -> Any:  # noqa: N802
+        remaining_s = context.time_remaining()
+        return await self._infer(request, math.inf if remaining_s is None else time.monotonic() + remaining_s)
+
+    async def _infer(self, message: Any, deadline_s: float) -> Any:
+        memory = self._services.memory
+        if self._typed_bytes(message) < IN_A_THREAD:
+            request, placements = decode(message, memory, deadline_s)
+        else:
+            request, placements = await asyncio.to_thread(decode, message, memory, deadline_s)
+        job = await self._engine.infer(request)
+        return encode(respond(request, job), placements)
+
+    def _typed_bytes(self, message: Any) -> int:
+        """What is not raw, and takes long to decode."""
+        num_bytes: int = message.ByteSize() - sum(map(len, message.raw_input_contents))
+        limit = self._engine.limits.max_json_bytes
+        if num_bytes > limit:
+            raise TooLarge(f"more than {limit} bytes beside raw contents; use raw_input_contents")
+        return num_bytes
+
+    async def ModelStreamInfer(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        """One answer a request, in their order; an error is that request's alone, and the stream goes on."""
+        async for message in self._streams.until_drained(messages):
+            yield await self._stream_answer(message)
+        if self._streams.is_draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+
+    async def _stream_answer(self, data: bytes) -> Any:
+        """A stream's deadline is not its requests'."""
+        named = pb.ModelInferResponse()
+        try:
+            request = parsed(pb.ModelInferRequest, data)
+            named = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+            return pb.ModelStreamInferResponse(infer_response=await self._infer(request, math.inf))
+        except RequestError as error:
+            text = str(error)
+        except Exception as error:  # a bug: the client gets an answer all the same
+            log.exception("a request failed")
+            text = internal_error(error)
+        return pb.ModelStreamInferResponse(error_message=text, infer_response=named)
+
+
+async def start_grpc(
+    services: Services, streams: Streams, host: str, port: int
+) -> tuple[grpc.aio.Server, int]:
+    """A started server and the port it got. Without SO_REUSEPORT, which would let two servers share one
+    port without a word. gRPC bounds a message's length both as it comes and once it is unpacked."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", services.engine.limits.max_body_bytes),
+            ("grpc.max_send_message_length", -1),
+        ]
+    )
+    inference = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+    add_service(server, inference, InferenceService(services, streams))
+    add_service(server, health_pb2.DESCRIPTOR.services_by_name["Health"], services.health)
+    try:
+        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except RuntimeError:
+        bound = 0
+    if bound == 0:
+        raise StartupError(f"gRPC port {port} on {host} is in use or not to be had")
+    await server.start()
+    return server, bound

@@ -1,0 +1,81 @@
+"""From files of a model repository to what is served."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cascade.cascade_file import NAME, SUFFIX, Cascade, read_cascade
+from cascade.cascade_file import Member as MemberSpec
+from cascade.errors import CascadeError
+from serving.config import SessionConfig
+from serving.errors import MemberFailed, NotFound, StartupError
+from serving.members import DEFAULT_SESSION, Member, load_member, member_key, warm_up
+from serving.registry import Registry
+from serving.served import ServedCascade
+
+log = logging.getLogger("exitgate")
+
+
+def read_cascades(repository: Path) -> list[Cascade]:
+    """Every cascade file, checked; StartupError where there is none or one is bad."""
+    if not repository.is_dir():
+        raise StartupError(f"{repository}: no such folder")
+    files = sorted(repository.glob("*" + SUFFIX))
+    if not files:
+        raise StartupError(f"{repository}: holds no *{SUFFIX}; `python -m export` makes one")
+    return [_read(file) for file in files]
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads cascades of one repository. Members that are loaded already are taken as they are, if the file is
+    still the one that they came from."""
+
+    repository: Path
+    max_batch_rows: int
+    session: SessionConfig = DEFAULT_SESSION
+
+    def load_all(self, cascades: Sequence[Cascade]) -> Registry:
+        registry = Registry({})
+        for cascade in cascades:
+            registry = registry.with_cascade(self._served(cascade, registry))
+        return registry
+
+    def load(self, name: str, registry: Registry) -> Registry:
+        """With the cascade as its file is now. NotFound where there is none; StartupError where it is bad."""
+        file = self.repository / (name + SUFFIX)
+        if not NAME.fullmatch(name) or not file.is_file():
+            raise NotFound(f"the repository holds no cascade {name[:80]!r}")
+        return registry.with_cascade(self._served(_read(file), registry))
+
+    def _served(self, cascade: Cascade, registry: Registry) -> ServedCascade:
+        registry.check(cascade)
+        names = cascade.members_through(len(cascade.stages) - 1)
+        slots = tuple(self._member(cascade.member(name), cascade, registry) for name in names)
+        return ServedCascade(cascade, slots)
+
+    def _member(self, spec: MemberSpec, cascade: Cascade, registry: Registry) -> Member:
+        known = registry.members.get(member_key(spec))
+        if known is not None and known.sha256 == spec.sha256:
+            return known
+        member = load_member(self.repository, spec, cascade, self.max_batch_rows, self.session)
+        try:
+            warm_up(member, cascade)
+        except MemberFailed as error:
+            if not _is_made_up(cascade):
+                raise StartupError(f"{cascade.name!r}: {error}") from None
+            log.info("%s: not warmed up, it takes no rows of zeros", member.key)
+        return member
+
+
+def _read(file: Path) -> Cascade:
+    try:
+        return read_cascade(file)
+    except CascadeError as error:
+        raise StartupError(str(error)) from None
+
+
+def _is_made_up(cascade: Cascade) -> bool:
+    """Rows of zeros may be none that a member takes, where their extents vary or they hold texts."""
+    return any(-1 in spec.shape[1:] or spec.datatype == "BYTES" for spec in cascade.inputs)

@@ -1,0 +1,59 @@
+"""How rows travel: those that share cascade, policy and urgency, and how many of them each stage forwards."""
+
+from collections.abc import Sequence
+
+PRIOR_ROWS = 16.0
+PRIOR_SHARE = 0.5
+MEMORY_ROWS = 4096.0
+"""Rows that the share forwarded is learnt from; older ones are forgotten."""
+
+
+class Flow:
+    """`rows[stage]` are under way there, waiting or running; `rest_s[stage]` is the work that a row still
+    means from there on, in seconds of one worker, at full batches."""
+
+    __slots__ = ("_forwarded", "_seen", "lane", "level", "num_rows", "rest_s", "rows")
+
+    def __init__(self, lane: str, level: int, num_stages: int) -> None:
+        self.lane = lane
+        self.level = level
+        self.rows = [0] * num_stages
+        self.num_rows = 0
+        self.rest_s = [0.0] * num_stages
+        self._seen = [PRIOR_ROWS] * num_stages
+        self._forwarded = [PRIOR_ROWS * PRIOR_SHARE] * num_stages
+
+    @property
+    def work_s(self) -> float:
+        return sum(rows * rest for rows, rest in zip(self.rows, self.rest_s, strict=True))
+
+    def share_forwarded(self, stage: int) -> float:
+        return self._forwarded[stage] / self._seen[stage]
+
+    def enter(self, stage: int, num_rows: int) -> None:
+        self.rows[stage] += num_rows
+        self.num_rows += num_rows
+
+    def leave(self, stage: int, num_rows: int) -> None:
+        self.rows[stage] -= num_rows
+        self.num_rows -= num_rows
+
+    def decided(self, stage: int, num_rows: int, num_forwarded: int) -> None:
+        """A stage has judged rows."""
+        self._seen[stage] += num_rows
+        self._forwarded[stage] += num_forwarded
+        if self._seen[stage] > MEMORY_ROWS:
+            self._seen[stage] /= 2
+            self._forwarded[stage] /= 2
+
+    def goes_on(self, stage: int, max_stages: int | None) -> bool:
+        """Whether a row may see a stage after this one."""
+        return stage + 1 < len(self.rows) and (max_stages is None or stage + 1 < max_stages)
+
+    def price(self, stage_s: Sequence[float], max_stages: int | None) -> None:
+        """Work out `rest_s` from what a row costs at each stage."""
+        rest = 0.0
+        for stage in reversed(range(len(stage_s))):
+            share = self.share_forwarded(stage) if self.goes_on(stage, max_stages) else 0.0
+            rest = stage_s[stage] + share * rest
+            self.rest_s[stage] = rest

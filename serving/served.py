@@ -1,0 +1,122 @@
+"""What is served under one model name: a cascade, its members in their slots, and what it answers with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from cascade.cascade_file import Cascade
+from cascade.cascade_file import Member as MemberSpec
+from cascade.policy import Policy
+from cascade.scores import OutputKind
+from serving.errors import NotFound
+from serving.members import Member
+from serving.messages import OUTPUT_DATATYPES
+from serving.scheduling.flows import Flow
+
+FlowKey = tuple[str, int | None, int]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A named output; its shape is `[rows, *row_shape]`."""
+
+    datatype: str
+    row_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ServedCascade:
+    """A cascade with its members numbered: a member's slot is its place in the order of the stages.
+
+    `raw_output` is the name under which the only member's own output is given too, where there is one.
+    """
+
+    cascade: Cascade
+    slots: tuple[Member, ...]
+    raw_output: str | None = None
+    _flows: dict[FlowKey, Flow] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.cascade.name
+
+    @cached_property
+    def version(self) -> str:
+        return str(self.cascade.version)
+
+    @cached_property
+    def slot_names(self) -> tuple[str, ...]:
+        return self.cascade.members_through(self.num_stages - 1)
+
+    @cached_property
+    def kinds(self) -> tuple[OutputKind, ...]:
+        return tuple(self.cascade.member(name).output_kind for name in self.slot_names)
+
+    @cached_property
+    def slot_inputs(self) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """Of each slot, the member's own input names with the cascade's, sorted."""
+        return tuple(
+            tuple(sorted((own, name) for name, own in self.cascade.member(member).inputs.items()))
+            for member in self.slot_names
+        )
+
+    @cached_property
+    def has_variable_rows(self) -> bool:
+        return any(-1 in spec.shape[1:] for spec in self.cascade.inputs)
+
+    @cached_property
+    def stage_slots(self) -> tuple[range, ...]:
+        ends = [len(self.cascade.members_through(stage)) for stage in range(self.num_stages)]
+        return tuple(range(begin, end) for begin, end in zip([0, *ends], ends, strict=False))
+
+    @cached_property
+    def num_stages(self) -> int:
+        return len(self.cascade.stages)
+
+    @cached_property
+    def num_classes(self) -> int:
+        return len(self.cascade.classes)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """The raw output first; where it is called like one of the others it is the one that is given."""
+        classes = {"probabilities": (self.num_classes,)}
+        common = {
+            name: Output(datatype, classes.get(name, ())) for name, datatype in OUTPUT_DATATYPES.items()
+        }
+        if self.raw_output is None:
+            return common
+        raw = {self.raw_output: Output(self.slots[0].output_datatype, (self.num_classes,))}
+        return raw | {name: output for name, output in common.items() if name not in raw}
+
+    def policy(self, name: str | None) -> tuple[str, Policy]:
+        chosen = self.cascade.default_policy if name is None else name
+        if chosen not in self.cascade.policies:
+            known = ", ".join(self.cascade.policies)
+            raise NotFound(f"model {self.name!r} has no policy {chosen[:80]!r}; there are: {known}")
+        return chosen, self.cascade.policies[chosen]
+
+    def flow(self, policy: str, max_stages: int | None, level: int) -> Flow:
+        key = (policy, max_stages, level)
+        if key not in self._flows:
+            self._flows[key] = Flow(self.name, level, self.num_stages)
+        return self._flows[key]
+
+    def stage_s(self) -> list[float]:
+        """What a row costs at each stage now, in seconds of one worker, at full batches."""
+        return [sum(self.slots[slot].curve.full_row_s for slot in slots) for slots in self.stage_slots]
+
+
+def served_member(spec: MemberSpec, of: Cascade, member: Member) -> ServedCascade:
+    """A member by itself, as a cascade of one stage that takes the member's own inputs."""
+    cascade = Cascade(
+        name=spec.name,
+        version=spec.version,
+        inputs=tuple(replace(tensor, name=spec.inputs[tensor.name]) for tensor in of.inputs),
+        classes=of.classes,
+        members=(replace(spec, inputs={own: own for own in spec.inputs.values()}),),
+        stages=((spec.name,),),
+        policies={"full": Policy(kind="full", num_stages=1)},
+        default_policy="full",
+    )
+    return ServedCascade(cascade, (member,), raw_output=spec.output)

@@ -1,0 +1,43 @@
+"""How members are run: as asked, else as `export --tune` found fastest, else by the defaults."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cascade.cascade_file import Cascade
+from cascade.runtime import Runtime
+from serving.config import SchedulerConfig, ServerConfig, SessionConfig
+
+log = logging.getLogger("exitgate")
+
+
+def settle(config: ServerConfig, cascades: Sequence[Cascade]) -> tuple[SchedulerConfig, SessionConfig]:
+    """The settings that are left open are the cascade files', where those that name any name the same."""
+    runtime = _filled(config, _measured(cascades))
+    log.info(
+        "%d workers of %d %sthreads, up to %d rows a batch",
+        *(runtime.num_workers, runtime.num_threads),
+        *("spinning " if runtime.is_spinning else "", runtime.max_batch_rows),
+    )
+    scheduler = replace(
+        config.scheduler, num_workers=runtime.num_workers, max_batch_rows=runtime.max_batch_rows
+    )
+    session = replace(config.session, num_threads=runtime.num_threads, is_spinning=runtime.is_spinning)
+    return scheduler, session
+
+
+def _measured(cascades: Sequence[Cascade]) -> Runtime | None:
+    found = {cascade.runtime for cascade in cascades if cascade.runtime is not None}
+    if len(found) > 1:
+        log.warning("the cascade files were tuned to different settings; none of them is used")
+        return None
+    return found.pop() if found else None
+
+
+def _filled(config: ServerConfig, measured: Runtime | None) -> Runtime:
+    asked, scheduler, session = config.runtime, config.scheduler, config.session
+    rest = measured or Runtime(
+        scheduler.num_workers, session.num_threads, session.is_spinning, scheduler.max_batch_rows
+    )
+    named = {name: value for name, value in vars(asked).items() if value is not None}
+    return replace(rest, **named)
