@@ -15,8 +15,8 @@ from cascade.cascade_file import Cascade, read_cascade
 from cascade.decision import conclude
 from cascade.policy import Policy
 
-BATCH_SIZES = (16, 32, 64)
-REPEATS = 5
+BATCH_SIZES = (32, 64)
+REPEATS = 3
 
 
 def best_cpu_s_per_row(

@@ -28,7 +28,10 @@ from benchmarks.server_process import MeasuredServer, measured_server
 RESULT = Path(__file__).parent / "results" / "router_overhead.json"
 CLIENTS = (1, 8, 32)
 FORWARDED = 0.2
-OUTSTANDING_ROWS = 128  # four times the largest batch: saturation
+CLIENTS_AT_SATURATION = {1: 128, 8: 32}
+"""By rows a request: four times the largest batch is under way, and with 8 rows twice that, since most rows
+of a request are done before its answer is."""
+
 NETWORKS = {"resnet10t, resnet26t": ("resnet10t", "resnet26t")}
 
 
@@ -81,26 +84,33 @@ def _noop_row(protocol: str, clients: int, measured: Measured, cpu_s: float) -> 
 
 
 def measure_real(folder: Path, names: tuple[str, ...], seconds: float) -> dict[str, Any]:
+    """The ideal before and after each load, since the machine's speed drifts; a load is compared with the
+    mean of the two."""
     images = np.random.default_rng(0).integers(0, 256, (1024, *REAL_IMAGE), np.uint8)
     real_repository(folder, names, images, FORWARDED)
-    ideals = {
-        key: best_cpu_s_per_row(folder, "real", "window", images, processes)[0]
-        for key, processes in (("alone", 1), ("all_cores_busy", os.cpu_count() or 1))
-    }
-    print({f"ideal {key}": f"{ideal * 1e3:.3f} CPU-ms a row" for key, ideal in ideals.items()}, flush=True)
     served = []
-    with measured_server(folder) as server:
-        for protocol, rows in itertools.product(("http", "grpc"), (1, 8)):
-            load = Load("real", images, rows, max(4, OUTSTANDING_ROWS // rows), seconds)
+    before = _ideals(folder, images)
+    for protocol, rows in itertools.product(("http", "grpc"), (1, 8)):
+        load = Load("real", images, rows, CLIENTS_AT_SATURATION[rows], seconds)
+        with measured_server(folder) as server:
             load.drive(server, protocol)
-            before = server.cpu_s()
+            spent = server.cpu_s()
             measured = load.drive(server, protocol)
-            spent = (server.cpu_s() - before) / (len(measured.latency_s) * rows)
-            served.append(_real_row(protocol, load, measured, ideals, spent))
-            print(served[-1], flush=True)
+            spent = (server.cpu_s() - spent) / (len(measured.latency_s) * rows)
+        after = _ideals(folder, images)
+        ideals = {key: (before[key] + after[key]) / 2 for key in before}
+        served.append(_real_row(protocol, load, measured, ideals, spent))
+        print(served[-1], flush=True)
+        before = after
+    return {"served": served}
+
+
+def _ideals(folder: Path, images: NDArray[np.uint8]) -> dict[str, float]:
+    """CPU-seconds a row, of one process and of one for each processor."""
+    processes = {"alone": 1, "all_cores_busy": os.cpu_count() or 1}
     return {
-        "ideal_cpu_ms_per_row": {key: round(ideal * 1e3, 3) for key, ideal in ideals.items()},
-        "served": served,
+        key: best_cpu_s_per_row(folder, "real", "window", images, number)[0]
+        for key, number in processes.items()
     }
 
 
@@ -115,6 +125,7 @@ def _real_row(
         "p50_ms": round(measured.percentile_ms(50), 1),
         "p99_ms": round(measured.percentile_ms(99), 1),
         "server_cpu_ms_per_row": round(spent * 1e3, 3),
+        "ideal_cpu_ms_per_row": {key: round(ideal * 1e3, 3) for key, ideal in ideals.items()},
         "ideal_over_server": {key: round(ideal / spent, 3) for key, ideal in ideals.items()},
     }
 

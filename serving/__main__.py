@@ -72,12 +72,6 @@ def _parser() -> argparse.ArgumentParser:
         "--accelerator", choices=sorted(PROVIDERS), default="none", help="what members run on, if not the CPU"
     )
     parser.add_argument(
-        "--max-wait-ms",
-        type=float,
-        default=scheduler.max_wait_s * 1000,
-        help="how long a partial batch may be passed over for full ones",
-    )
-    parser.add_argument(
         "--max-queue-seconds",
         type=float,
         default=scheduler.max_queue_s,
@@ -117,7 +111,6 @@ def _config(options: argparse.Namespace) -> ServerConfig:
         ),
         session=SessionConfig(accelerator=options.accelerator),
         scheduler=SchedulerConfig(
-            max_wait_s=options.max_wait_ms / 1000,
             max_queue_s=options.max_queue_seconds,
             max_queue_bytes=options.max_queue_bytes,
         ),

@@ -21,7 +21,7 @@ def admit(request: InferRequest, served: ServedCascade, limits: Limits, arrived_
     _check_outputs(request, served)
     _check_inputs(request, served, limits)
     name, policy = served.policy(_policy_name(request.parameters.get("policy")))
-    max_stages = _max_stages(request.parameters.get("max_stages"))
+    max_stages = _max_stages(request.parameters.get("max_stages"), served.num_stages)
     inputs = {spec.name: request.inputs[spec.name] for spec in served.cascade.inputs}
     return Job(served, name, policy, max_stages, inputs, _terms(request, arrived_s, number))
 
@@ -41,8 +41,10 @@ def _policy_name(value: Parameter | None) -> str | None:
     return value
 
 
-def _max_stages(value: Parameter | None) -> int | None:
-    return None if value is None else _whole("max_stages", value, 1)
+def _max_stages(value: Parameter | None, num_stages: int) -> int | None:
+    """None where it cuts nothing short."""
+    stages = num_stages if value is None else _whole("max_stages", value, 1)
+    return stages if stages < num_stages else None
 
 
 def _terms(request: InferRequest, arrived_s: float, number: int) -> Terms:

@@ -60,14 +60,13 @@ class SchedulerConfig:
     """How batches form, and how much work may wait.
 
     `num_workers` batches run at once, by default on one ONNX Runtime thread each: on CPUs parallel batches
-    mostly beat parallel operators. `max_wait_s` is how long a partial batch may be passed over for others.
+    mostly beat parallel operators.
     A request is refused where the work before it would take longer than `max_queue_s`, or the inputs that
     are held would be more than `max_queue_bytes`.
     """
 
     num_workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     max_batch_rows: int = 32
-    max_wait_s: float = 0.025
     max_queue_s: float = 10.0
     max_queue_bytes: int = 2**30
 
@@ -76,7 +75,6 @@ class SchedulerConfig:
         _require(self.max_queue_bytes > 0, "max_queue_bytes", self.max_queue_bytes, "positive")
         _require(self.num_workers > 0, "num_workers", self.num_workers, "positive")
         _require(self.max_batch_rows > 0, "max_batch_rows", self.max_batch_rows, "positive")
-        _require(self.max_wait_s >= 0, "max_wait_s", self.max_wait_s, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

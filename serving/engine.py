@@ -39,8 +39,6 @@ from serving.statistics import Outcome, Statistics
 log = logging.getLogger("exitgate")
 LOG_EVERY_S = 1.0
 JOIN_S = 1.0
-LAST_CALL_S = 0.003
-"""How long before its deadline a request is answered with what there is: to encode, and to be on its way."""
 
 
 @dataclass(slots=True)
@@ -126,6 +124,8 @@ class Engine:
         finally:
             if last_call is not None:
                 last_call.cancel()
+            if job.remaining or job.cut_answer is not None:
+                self._scheduler.discard(job)
             self._backlog.drop(job)
             self._active.discard(job)
             if not self._active:
@@ -134,7 +134,7 @@ class Engine:
     def _last_call(self, job: Job) -> asyncio.TimerHandle | None:
         if job.depth is None:
             return None
-        wait_s = job.deadline_s - LAST_CALL_S - time.monotonic()
+        wait_s = job.last_call_s - time.monotonic()
         return self._loop.call_later(max(0.0, wait_s), self._expire, job)
 
     def _expire(self, job: Job) -> None:
@@ -174,8 +174,8 @@ class Engine:
         return Ran(batch, gated, started_s, spent)
 
     def _through(self, batch: Batch, spent: Spent) -> Gated:
-        """Run and gate. Where a mixed batch fails, each request's rows are tried alone, so that one whose
-        content the member cannot bear harms no neighbour."""
+        """Run and gate. A batch that fails is halved until what the member cannot bear is one request's
+        alone, and harms no neighbour."""
         began_s = time.monotonic()
         inputs = gather(batch)
         gathered_s = time.monotonic()
@@ -186,9 +186,9 @@ class Engine:
             spent.infer_s += time.monotonic() - gathered_s
             if len(batch.works) == 1:
                 return Gated(failed=[(batch.works[0].job, error)])
-            gated = Gated()
-            for work in batch.works:
-                gated.add(self._through(Batch(batch.member, [work], batch.formed_s), spent))
+            middle, gated = len(batch.works) // 2, Gated()
+            for half in (batch.works[:middle], batch.works[middle:]):
+                gated.add(self._through(Batch(batch.member, half), spent))
             return gated
         ran_s = time.monotonic()
         gated = self._gate.pass_through(batch, outputs)
@@ -200,7 +200,7 @@ class Engine:
         """Back on the loop: free the worker, send rows on, answer the jobs that are through."""
         batch = ran.batch
         self._scheduler.finish(batch)
-        self.statistics.batch_done(batch, ran.started_s, ran.spent)
+        self.statistics.batch_done(batch, ran.started_s, ran.spent, [job for job, _ in ran.gated.failed])
         if not ran.gated.failed:
             batch.member.curve.observe(batch.num_rows, ran.spent.compute_s)
         self._fail(ran)
@@ -231,7 +231,6 @@ class Engine:
     def _fail(self, ran: Ran) -> None:
         if not ran.gated.failed:
             return
-        self.statistics.batch_failed(ran.batch, ran.spent)
         if ran.started_s - self._logged_s >= LOG_EVERY_S:
             self._logged_s = ran.started_s
             log.error("%s (%d requests)", ran.gated.failed[0][1], len(ran.gated.failed))

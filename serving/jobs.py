@@ -21,6 +21,7 @@ ShapeKey = tuple[tuple[int, ...], ...]
 Order = tuple[int, float, int]
 
 LEFT = -1
+LAST_CALL_S = 0.003
 DEFAULT_LEVEL = 2
 LOWEST_LEVEL = 3
 PATIENCE_S = 1.0
@@ -77,6 +78,14 @@ class Terms:
     is_strict: bool = False
 
     @property
+    def last_call_s(self) -> float:
+        """When the answer must leave to be there by the deadline: a little before, a fifth of the time given
+        at most."""
+        if math.isinf(self.deadline_s):
+            return self.deadline_s
+        return self.deadline_s - min(LAST_CALL_S, (self.deadline_s - self.arrived_s) / 5)
+
+    @property
     def order(self) -> Order:
         """Ranks jobs by urgency: the smaller goes first."""
         return self.level, min(self.deadline_s, self.arrived_s + PATIENCE_S), self.number
@@ -86,10 +95,11 @@ class Job:
     """One request under way.
 
     `outputs[slot]` holds the raw outputs of a member for the rows that it ran, `(rows, classes)`;
-    `arrived` counts, per row, the members of its present stage that have answered. `at[stage]` counts the
-    rows that are under way there; `depth`, which is kept where there is a deadline, holds for each row the
-    stages it has been through, or LEFT. Workers write into `answer`; where the job was cut short, what it is
-    answered with is `cut_answer`, which they do not know. `spent` sums over the batches its rows were in.
+    `arrived` counts, per row, the members of its present stage that have answered. `last_call_s` is when the
+    answer must leave. `at[stage]` counts the rows that are under way there; `depth`, which is kept where
+    there is a deadline, holds for each row the stages it has been through, or LEFT. Workers write into
+    `answer`; where the job was cut short, what it is answered with is `cut_answer`, which they do not know.
+    `spent` sums over the batches its rows were in.
     """
 
     __slots__ = (
@@ -97,12 +107,12 @@ class Job:
         "arrived",
         "at",
         "cut_answer",
-        "deadline_s",
         "depth",
         "done",
         "flow",
         "inputs",
         "is_strict",
+        "last_call_s",
         "max_stages",
         "num_bytes",
         "num_rows",
@@ -130,11 +140,11 @@ class Job:
         self.max_stages = max_stages
         self.inputs = inputs
         self.order = terms.order
-        self.deadline_s = terms.deadline_s
+        self.last_call_s = terms.last_call_s
         self.is_strict = terms.is_strict
         self.flow: Flow = served.flow(policy_name, max_stages, terms.level)
         self.num_rows = len(next(iter(inputs.values())))
-        self.num_bytes = sum(array.nbytes for array in inputs.values())
+        self.num_bytes = sum(map(_num_bytes, inputs.values()))
         self.remaining = self.num_rows
         self.at = [0] * served.num_stages
         self.depth = None if math.isinf(terms.deadline_s) else np.zeros(self.num_rows, np.int8)
@@ -157,6 +167,10 @@ class Job:
         return tuple(self.inputs[name].shape[1:] for _, name in self.served.slot_inputs[slot])
 
 
+def _num_bytes(array: NDArray[np.generic]) -> int:
+    return sum(map(len, array.ravel().tolist())) if array.dtype == np.object_ else array.nbytes
+
+
 @dataclass(slots=True)
 class Work:
     """Rows of one job waiting for the member in `slot`, which is part of `stage` (from 0)."""
@@ -167,9 +181,10 @@ class Work:
     slot: int
     entered_s: float
 
-    def split(self, num_rows: int) -> tuple["Work", "Work"]:
+    def split(self, num_rows: int) -> tuple["Work", Rows]:
+        """The first rows, as work of their own, and the others."""
         first = Work(self.job, self.rows[:num_rows], self.stage, self.slot, self.entered_s)
-        return first, Work(self.job, self.rows[num_rows:], self.stage, self.slot, self.entered_s)
+        return first, self.rows[num_rows:]
 
 
 @dataclass(slots=True, eq=False)
@@ -178,7 +193,6 @@ class Batch:
 
     member: Member
     works: list[Work]
-    formed_s: float
     num_rows: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from cascade.cascade_file import Member as MemberSpec
 from cascade.errors import CascadeError
 from serving.config import SessionConfig
 from serving.errors import MemberFailed, NotFound, StartupError
-from serving.members import DEFAULT_SESSION, Member, load_member, member_key, warm_up
+from serving.members import DEFAULT_SESSION, Member, load_member, warm_up
 from serving.registry import Registry
 from serving.served import ServedCascade
 
@@ -29,8 +29,8 @@ def read_cascades(repository: Path) -> list[Cascade]:
 
 @dataclass(frozen=True)
 class Loader:
-    """Loads cascades of one repository. Members that are loaded already are taken as they are, if the file is
-    still the one that they came from."""
+    """Loads cascades of one repository. A member that is loaded already, and described alike, is taken as it
+    is."""
 
     repository: Path
     max_batch_rows: int
@@ -56,8 +56,8 @@ class Loader:
         return ServedCascade(cascade, slots)
 
     def _member(self, spec: MemberSpec, cascade: Cascade, registry: Registry) -> Member:
-        known = registry.members.get(member_key(spec))
-        if known is not None and known.sha256 == spec.sha256:
+        known = registry.loaded(spec, cascade)
+        if known is not None:
             return known
         member = load_member(self.repository, spec, cascade, self.max_batch_rows, self.session)
         try:

@@ -5,6 +5,7 @@ batches in flight, threads of their own mostly fight over the cores.
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from serving.datatypes import DTYPES
 from serving.errors import MemberFailed, RowsRefused, StartupError
 from serving.scheduling.curves import LearntCurve
 
+log = logging.getLogger("exitgate")
 DEFAULT_SESSION = SessionConfig()
 UNKNOWN_CURVE = ServiceCurve(1e-3, 1e-3)
 ONNX_TYPES = {
@@ -44,10 +46,6 @@ class Member(Protocol):
     @property
     def key(self) -> str:
         """Name and version, unique in a server."""
-
-    @property
-    def sha256(self) -> str:
-        """Of its file."""
 
     @property
     def output_datatype(self) -> str:
@@ -70,7 +68,6 @@ class OnnxMember:
     ) -> None:
         self.spec = spec
         self.key = member_key(spec)
-        self.sha256 = spec.sha256
         self.curve = LearntCurve(spec.service_curve or UNKNOWN_CURVE, max_rows)
         self.max_rows = max_rows
         self.output_datatype = _output_datatype(spec, session)
@@ -83,9 +80,12 @@ class OnnxMember:
         try:
             output = self._bound(inputs) if self.is_bound else self._session.run(self._outputs, inputs)[0]
         except InvalidArgument as error:
-            raise RowsRefused(f"member {self.spec.name!r} refused the rows: {_first_line(error)}") from error
+            raise RowsRefused(
+                f"member {self.spec.name!r} refused the rows{_status_message(error)}"
+            ) from error
         except Exception as error:  # ONNX Runtime raises several kinds, none of them documented
-            raise MemberFailed(f"member {self.spec.name!r} failed: {_first_line(error)}") from error
+            log.error("member %s failed: %s", self.key, _first_line(error))
+            raise MemberFailed(f"member {self.spec.name!r} failed; the server's log says why") from error
         rows = len(next(iter(inputs.values())))
         if output.shape != (rows, self._num_classes):
             raise MemberFailed(f"member {self.spec.name!r} gave shape {output.shape} for {rows} rows")
@@ -118,14 +118,15 @@ def _output_datatype(spec: MemberSpec, session: onnxruntime.InferenceSession) ->
 def check_shared(first: tuple[MemberSpec, Cascade], second: tuple[MemberSpec, Cascade]) -> None:
     """Cascades that share a member must say the same of it, since its batches mix their rows."""
     (spec, cascade), (other_spec, other) = first, second
-    if _described(spec, cascade) != _described(other_spec, other):
+    if described(spec, cascade) != described(other_spec, other):
         raise StartupError(
             f"{cascade.name!r} and {other.name!r} share member {spec.name!r} version {spec.version}, "
             "and describe it differently"
         )
 
 
-def _described(spec: MemberSpec, cascade: Cascade) -> tuple[object, ...]:
+def described(spec: MemberSpec, cascade: Cascade) -> tuple[object, ...]:
+    """All that a member's running depends on."""
     tensors = {spec.inputs[tensor.name]: (tensor.datatype, tensor.shape) for tensor in cascade.inputs}
     return spec.sha256, spec.output, spec.output_kind, tensors, len(cascade.classes)
 
@@ -218,6 +219,12 @@ def _blank(datatype: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
     if datatype == "BYTES":
         return np.full(fixed, "", np.object_)
     return np.zeros(fixed, DTYPES[datatype])
+
+
+def _status_message(error: Exception) -> str:
+    """What an operator said of its input; its place in ONNX Runtime's source is nobody's business."""
+    _, found, message = _first_line(error).partition("Status Message: ")
+    return f": {message}" if found and "/" not in message else ""
 
 
 def _first_line(error: Exception) -> str:

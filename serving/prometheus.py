@@ -62,7 +62,7 @@ class EngineCollector(Collector):
         rows = _counter("member_rows", "Rows that a member executed.", "member")
         compute = _counter("member_compute_seconds", "Time spent in a member's batches.", "member")
         queue = _counter("member_queue_seconds", "Time that work waited for a member, summed.", "member")
-        failures = _counter("member_failures", "Batches in which a member failed.", "member")
+        failures = _counter("member_failures", "Requests whose rows a member failed on.", "member")
         sizes = HistogramMetricFamily("exitgate_batch_rows", "Rows in a member's batches.", labels=["member"])
         for key, counters in self._engine.statistics.members.items():
             rows.add_metric([key], counters.rows)

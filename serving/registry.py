@@ -7,7 +7,7 @@ from functools import cached_property
 from cascade.cascade_file import Cascade
 from cascade.cascade_file import Member as MemberSpec
 from serving.errors import NotFound
-from serving.members import Member, check_shared, member_key
+from serving.members import Member, check_shared, described, member_key
 from serving.served import ServedCascade, served_member
 
 
@@ -30,10 +30,12 @@ class Registry:
             for name, member in zip(served.slot_names, served.slots, strict=True):
                 yield served.cascade.member(name), served.cascade, member
 
-    @cached_property
-    def members(self) -> Mapping[str, Member]:
-        """By key."""
-        return {member.key: member for _, _, member in self._members()}
+    def loaded(self, spec: MemberSpec, cascade: Cascade) -> Member | None:
+        """The member that is just as this cascade describes it, if there is one."""
+        for known, other, member in self._members():
+            if member_key(known) == member_key(spec) and described(known, other) == described(spec, cascade):
+                return member
+        return None
 
     @cached_property
     def models(self) -> Mapping[str, Mapping[str, ServedCascade]]:
@@ -58,9 +60,6 @@ class Registry:
             known = ", ".join(versions)
             raise NotFound(f"model {name!r} has version {known}, not {version[:80]!r}")
         return versions[version]
-
-    def cascade(self, name: str, version: str = "") -> ServedCascade:
-        return self.model(name, version)
 
     def with_cascade(self, served: ServedCascade) -> "Registry":
         return Registry(

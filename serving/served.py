@@ -99,7 +99,8 @@ class ServedCascade:
     def flow(self, policy: str, max_stages: int | None, level: int) -> Flow:
         key = (policy, max_stages, level)
         if key not in self._flows:
-            self._flows[key] = Flow(self.name, level, self.num_stages)
+            depth = 1 if self.cascade.policies[policy].kind == "first" else max_stages or self.num_stages
+            self._flows[key] = Flow(self.name, level, self.num_stages, depth)
         return self._flows[key]
 
     def stage_s(self) -> list[float]:

@@ -14,7 +14,8 @@ from typing import Any
 from serving.errors import InvalidRequest, NotFound, TooLarge, Unsupported
 
 FOLDER = "/dev/shm/"
-MAX_REGIONS = 1024
+MAX_REGIONS = 256
+"""Each keeps a file open, of which a process usually may have 1024."""
 MAX_NAME = 255
 PARAMETERS = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
 
@@ -63,19 +64,26 @@ class Placement:
             raise InvalidRequest(
                 f"output {output!r} has {num_bytes} bytes, its place in shared memory {self.byte_size}"
             )
+        with self.region.lock:
+            self._check_open()
+            self._check_end(num_bytes)
 
     def write(self, data: bytes) -> None:
         with self.region.lock:
             self._check_open()
+            self._check_end(len(data))
             begin = self.region.offset + self.offset
-            if os.fstat(self.region.fd).st_size < begin + len(data):  # writing there would lengthen the file
-                raise InvalidRequest(f"shared memory region {self.region.name!r} ends before its tensor does")
             try:
                 written = os.pwrite(self.region.fd, data, begin)
             except OSError:
                 written = -1
         if written != len(data):
             raise InvalidRequest(f"shared memory region {self.region.name!r} cannot be written")
+
+    def _check_end(self, num_bytes: int) -> None:
+        """Writing past it would lengthen the file."""
+        if os.fstat(self.region.fd).st_size < self.region.offset + self.offset + num_bytes:
+            raise InvalidRequest(f"shared memory region {self.region.name!r} ends before its tensor does")
 
     def _check_open(self) -> None:
         if not self.region.is_open:
@@ -160,7 +168,7 @@ class SharedMemory:
 
 
 def write_outputs(outputs: Mapping[str, bytes], placements: Mapping[str, Placement]) -> None:
-    """Every output to its place, or an error and nothing written."""
+    """Every output to its place, or an error and nothing written, unless a file changes just then."""
     for name, data in outputs.items():
         placements[name].check_room(name, len(data))
     for name, data in outputs.items():

@@ -4,6 +4,7 @@ Only the event loop's thread touches them. Durations are nanoseconds.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,15 +26,15 @@ class Duration:
     count: int = 0
     ns: int = 0
 
-    def add(self, seconds: float, count: int = 1) -> None:
-        self.count += count
+    def add(self, seconds: float) -> None:
+        self.count += 1
         self.ns += int(seconds * 1e9)
 
 
 @dataclass(slots=True)
 class MemberStatistics:
     """`rows` executed in `compute.count` batches. A work item is the rows of one request in a batch: there
-    were `num_works`, and `spent` sums over them."""
+    were `num_works`, over which `spent` sums, and beside them those that `failed`."""
 
     rows: int = 0
     num_works: int = 0
@@ -64,19 +65,20 @@ class Statistics:
         self.cascades: defaultdict[str, CascadeStatistics] = defaultdict(CascadeStatistics)
         self.members: defaultdict[str, MemberStatistics] = defaultdict(MemberStatistics)
 
-    def batch_done(self, batch: Batch, started_s: float, spent: Spent) -> None:
+    def batch_done(self, batch: Batch, started_s: float, spent: Spent, failed: Sequence[Job]) -> None:
+        """The rows of `failed` jobs count as nothing but failures."""
         member = self.members[batch.member.key]
-        member.rows += batch.num_rows
-        member.num_works += len(batch.works)
         member.compute.add(spent.compute_s)
         member.by_batch_size[batch.num_rows].add(spent.compute_s)
         for work in batch.works:
             waited_s = started_s - work.entered_s
             work.job.spent.add(waited_s, spent)
+            if work.job in failed:
+                member.failed.add(waited_s + spent.compute_s)
+                continue
+            member.rows += len(work.rows)
+            member.num_works += 1
             member.spent.add(waited_s, spent)
-
-    def batch_failed(self, batch: Batch, spent: Spent) -> None:
-        self.members[batch.member.key].failed.add(spent.compute_s)
 
     def rows_left(self, exits: Exits) -> None:
         statistics = self.cascades[exits.job.served.name]

@@ -12,12 +12,7 @@ from serving.datatypes import DTYPES, byte_strings_to_bytes, tensor_from_bytes
 from serving.errors import InvalidRequest
 from serving.json_tensors import tensor_from_json
 from serving.messages import InferRequest, InferResponse, Parameter
-from serving.request_checks import (
-    check_output_parameters,
-    check_shared_size,
-    checked_id,
-    checked_shape,
-)
+from serving.request_checks import Intake, check_output_parameters, checked_id, checked_shape
 from serving.shared_memory import Placement, SharedMemory, write_outputs
 
 SHARED = "shared_memory_region"
@@ -38,11 +33,11 @@ CONTENTS = {
 
 
 def decode(
-    message: pb.ModelInferRequest, memory: SharedMemory, deadline_s: float = math.inf
+    message: pb.ModelInferRequest, num_typed: int, intake: Intake, deadline_s: float = math.inf
 ) -> tuple[InferRequest, dict[str, Placement]]:
-    """Views on the message's raw contents where it has them, arrays of its typed contents otherwise; and
-    which outputs go to shared memory."""
-    inputs, datatypes = _inputs(message, memory)
+    """Views on the message's raw contents where it has them, arrays of its `num_typed` bytes of typed
+    contents otherwise; and which outputs go to shared memory."""
+    inputs, datatypes = _inputs(message, num_typed, intake)
     request = InferRequest(
         message.model_name,
         message.model_version,
@@ -53,11 +48,11 @@ def decode(
         tuple(output.name for output in message.outputs),
         deadline_s,
     )
-    return request, _output_places(message, memory)
+    return request, _output_places(message, intake.memory)
 
 
 def _inputs(
-    message: pb.ModelInferRequest, memory: SharedMemory
+    message: pb.ModelInferRequest, num_typed: int, intake: Intake
 ) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
     """Raw contents stand in the order of the inputs, but for those in shared memory."""
     arrays: dict[str, NDArray[np.generic]] = {}
@@ -66,24 +61,32 @@ def _inputs(
     if raw and len(raw) != len(message.inputs):
         _check_count(message)
     used = shared = 0
+    slow = num_typed
     for tensor in message.inputs:
-        name = tensor.name
+        name, datatype = tensor.name, tensor.datatype
         if name in arrays:
             raise InvalidRequest(f"input {name[:80]!r} stands twice")
+        shape = _shape(tensor, name, datatype)
+        if not intake.check_input(name, datatype, shape):
+            raise intake.other_inputs(other.name for other in message.inputs)
         placement = (
-            memory.placement(_parameters(tensor.parameters), f"input {name[:80]!r}")
+            intake.memory.placement(_parameters(tensor.parameters), f"input {name[:80]!r}")
             if tensor.parameters
             else None
         )
         if placement is not None:
-            shared = check_shared_size(shared + placement.byte_size, memory)
-            arrays[name] = _tensor(tensor, placement.read())
+            shared = intake.check_shared(shared + placement.byte_size)
+            if datatype == "BYTES":
+                slow = intake.check_slow(slow + placement.byte_size)
+            arrays[name] = _raw(tensor, shape, placement.read())
         elif raw:
-            arrays[name] = _tensor(tensor, raw[used])
+            if datatype == "BYTES":
+                slow = intake.check_slow(slow + len(raw[used]))
+            arrays[name] = _raw(tensor, shape, raw[used])
             used += 1
         else:
-            arrays[name] = _tensor(tensor, None)
-        datatypes[name] = tensor.datatype
+            arrays[name] = _typed(tensor, shape)
+        datatypes[name] = datatype
     if used != len(raw):
         raise InvalidRequest(f"{len(raw)} raw_input_contents for {used} inputs")
     return arrays, datatypes
@@ -106,15 +109,20 @@ def _output_places(message: pb.ModelInferRequest, memory: SharedMemory) -> dict[
     return placements
 
 
-def _tensor(tensor: Any, raw: bytes | None) -> NDArray[np.generic]:
-    name, datatype = tensor.name, tensor.datatype
+def _shape(tensor: Any, name: str, datatype: str) -> tuple[int, ...]:
     if datatype not in DTYPES and datatype != "BYTES":
         raise InvalidRequest(f"input {name[:80]!r}: datatype {datatype[:80]!r} is unknown")
-    shape = checked_shape(name, list(tensor.shape))
-    if raw is not None:
-        if tensor.HasField("contents"):
-            raise InvalidRequest(f"input {name!r} has contents, and its data in raw form too")
-        return tensor_from_bytes(name, datatype, shape, raw)
+    return checked_shape(name, list(tensor.shape))
+
+
+def _raw(tensor: Any, shape: tuple[int, ...], data: bytes) -> NDArray[np.generic]:
+    if tensor.HasField("contents"):
+        raise InvalidRequest(f"input {tensor.name!r} has contents, and its data in raw form too")
+    return tensor_from_bytes(tensor.name, tensor.datatype, shape, data)
+
+
+def _typed(tensor: Any, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    name, datatype = tensor.name, tensor.datatype
     if datatype not in CONTENTS:
         raise InvalidRequest(f"input {name!r}: {datatype} goes in raw_input_contents only")
     values = list(getattr(tensor.contents, CONTENTS[datatype]))

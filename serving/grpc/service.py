@@ -26,11 +26,10 @@ from serving.metadata import (
     repository_index,
     server_metadata,
 )
+from serving.request_checks import Intake
 from serving.services import Services
 
 log = logging.getLogger("exitgate")
-IN_A_THREAD = 256 * 1024
-"""Bytes of typed contents from which on the event loop does not wait for their decoding."""
 
 
 class InferenceService(Extensions):
@@ -82,21 +81,23 @@ class InferenceService(Extensions):
         return await self._infer(request, math.inf if remaining_s is None else time.monotonic() + remaining_s)
 
     async def _infer(self, message: Any, deadline_s: float) -> Any:
-        memory = self._services.memory
-        if self._typed_bytes(message) < IN_A_THREAD:
-            request, placements = decode(message, memory, deadline_s)
+        served = self._engine.registry.model(message.model_name, message.model_version)
+        intake = Intake(served, self._engine.limits, self._services.memory)
+        num_raw = sum(map(len, message.raw_input_contents))
+        num_typed = message.ByteSize() - num_raw
+        self._check_typed(num_typed)
+        if intake.takes_long(num_typed, num_typed + num_raw):
+            request, placements = await asyncio.to_thread(decode, message, num_typed, intake, deadline_s)
         else:
-            request, placements = await asyncio.to_thread(decode, message, memory, deadline_s)
+            request, placements = decode(message, num_typed, intake, deadline_s)
         job = await self._engine.infer(request)
         return encode(respond(request, job), placements)
 
-    def _typed_bytes(self, message: Any) -> int:
-        """What is not raw, and takes long to decode."""
-        num_bytes: int = message.ByteSize() - sum(map(len, message.raw_input_contents))
+    def _check_typed(self, num_typed: int) -> None:
+        """What is not raw takes long to decode."""
         limit = self._engine.limits.max_json_bytes
-        if num_bytes > limit:
+        if num_typed > limit:
             raise TooLarge(f"more than {limit} bytes beside raw contents; use raw_input_contents")
-        return num_bytes
 
     async def ModelStreamInfer(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:  # noqa: N802
         """One answer a request, in their order; an error is that request's alone, and the stream goes on."""

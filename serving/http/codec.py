@@ -1,20 +1,19 @@
 """Inference over HTTP: JSON, followed by binary tensors where the client or the server chose them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import orjson
 
-from cascade.cascade_file import TensorSpec
 from serving.datatypes import DTYPES, byte_strings_to_bytes, tensor_from_bytes
 from serving.errors import InvalidRequest
 from serving.http.json_document import parse_object
 from serving.http.raw_request import raw_tensor
 from serving.json_tensors import tensor_from_json
 from serving.messages import InferRequest, InferResponse, Parameter
-from serving.request_checks import check_output_parameters, check_shared_size, checked_id, checked_shape
+from serving.request_checks import Intake, check_output_parameters, checked_id, checked_shape
 from serving.shared_memory import Placement, SharedMemory, write_outputs
 
 
@@ -31,24 +30,25 @@ class Encoding:
 
 
 def decode(
-    model: str, version: str, body: memoryview, json_length: int | None, memory: SharedMemory
+    model: str, version: str, body: memoryview, json_length: int | None, intake: Intake
 ) -> tuple[InferRequest, Encoding]:
     """Parse a request; `json_length` is where the JSON ends and binary tensors begin."""
     head, tail = _divide(body, json_length)
     document = parse_object(bytes(head), "the request")
     parameters = dict(_object(document.get("parameters", {}), "parameters"))
     binary_default = _flag(parameters.pop("binary_data_output", False), "binary_data_output")
-    arrays, datatypes = _inputs(document.get("inputs"), tail, memory)
-    outputs, binary, placements = _requested(document.get("outputs", []), memory)
+    arrays, datatypes = _inputs(document.get("inputs"), tail, len(head), intake)
+    outputs, binary, placements = _requested(document.get("outputs", []), intake.memory)
     request_id = checked_id(document.get("id", ""))
     request = InferRequest(model, version, arrays, datatypes, request_id, _parameters(parameters), outputs)
     return request, Encoding(binary_default, binary, placements)
 
 
-def decode_raw(
-    model: str, version: str, body: memoryview, specs: Sequence[TensorSpec]
-) -> tuple[InferRequest, Encoding]:
+def decode_raw(model: str, version: str, body: memoryview, intake: Intake) -> tuple[InferRequest, Encoding]:
     """A body that is nothing but one row of the one input; the answer's tensors are binary too."""
+    specs = intake.served.cascade.inputs
+    if any(spec.datatype == "BYTES" for spec in specs):
+        intake.check_slow(len(body))
     spec, array = raw_tensor(specs, body)
     return InferRequest(model, version, {spec.name: array}, {spec.name: spec.datatype}), Encoding(True)
 
@@ -83,24 +83,32 @@ def _parameters(values: Mapping[str, Any]) -> dict[str, Parameter]:
 
 
 def _inputs(
-    entries: Any, tail: memoryview, memory: SharedMemory
+    entries: Any, tail: memoryview, num_json: int, intake: Intake
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
     if not isinstance(entries, list) or not entries:
         raise InvalidRequest("inputs must be a list of at least one tensor")
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     datatypes: dict[str, str] = {}
     offset = shared = 0
+    slow = num_json
     for entry in entries:
         name, datatype, shape = _header(_object(entry, "an input"))
         if name in arrays:
             raise InvalidRequest(f"input {name!r} stands twice")
+        if not intake.check_input(name, datatype, shape):
+            raise intake.other_inputs(other.get("name") for other in entries if isinstance(other, dict))
         parameters = _object(entry.get("parameters", {}), f"input {name!r}: parameters")
-        if (placement := memory.placement(parameters, f"input {name!r}")) is not None:
+        if (placement := intake.memory.placement(parameters, f"input {name!r}")) is not None:
             _check_alone(name, entry, parameters)
-            shared = check_shared_size(shared + placement.byte_size, memory)
+            shared = intake.check_shared(shared + placement.byte_size)
+            if datatype == "BYTES":
+                slow = intake.check_slow(slow + placement.byte_size)
             arrays[name] = tensor_from_bytes(name, datatype, shape, placement.read())
         elif (size := _binary_size(name, entry, parameters)) is not None:
-            arrays[name] = _binary_tensor(name, datatype, shape, tail[offset : offset + size], size)
+            data = _binary_data(name, tail[offset : offset + size], size)
+            if datatype == "BYTES":
+                slow = intake.check_slow(slow + size)
+            arrays[name] = tensor_from_bytes(name, datatype, shape, data)
             offset += size
         else:
             arrays[name] = tensor_from_json(name, datatype, shape, entry.get("data"))
@@ -135,12 +143,10 @@ def _binary_size(name: str, entry: Mapping[str, Any], parameters: Mapping[str, A
     return size
 
 
-def _binary_tensor(
-    name: str, datatype: str, shape: tuple[int, ...], data: memoryview, size: int
-) -> np.ndarray[Any, Any]:
+def _binary_data(name: str, data: memoryview, size: int) -> memoryview:
     if len(data) != size:
         raise InvalidRequest(f"input {name!r}: binary_data_size {size} goes past the end of the body")
-    return tensor_from_bytes(name, datatype, shape, data)
+    return data
 
 
 def _requested(

@@ -6,7 +6,6 @@ there than the inference; all else goes to the application behind it.
 
 import asyncio
 import logging
-from typing import Any
 from urllib.parse import unquote
 
 import orjson
@@ -18,77 +17,69 @@ from serving.errors import InvalidRequest, NotFound, RequestError, TooLarge
 from serving.http.asgi import App, Receive, Scope, Send, header, is_inference
 from serving.http.codec import Encoding, decode, decode_raw, encode
 from serving.http.compression import SMALLEST, compressed, decompressed, encoding_of, wanted_of
+from serving.http.incoming import Incoming, incoming_within
 from serving.http.protocol import send_whole
 from serving.messages import InferRequest
+from serving.request_checks import Intake
 from serving.services import Services
 
 log = logging.getLogger("exitgate")
 JSON_TYPE = (b"content-type", b"application/json")
 BINARY_TYPE = (b"content-type", b"application/octet-stream")
 LENGTH_HEADER = b"inference-header-content-length"
-IN_A_THREAD = 256 * 1024
-"""Bytes of JSON from which on the event loop does not wait for their parsing."""
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers and body."""
 
 
 class InferenceRoute:
-    def __init__(self, services: Services, app: App) -> None:
+    def __init__(self, services: Services, app: App, incoming: Incoming | None = None) -> None:
         self._engine: Engine = services.engine
         self._memory = services.memory
         self._app = app
+        self._incoming = incoming or incoming_within(services.engine.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if is_inference(scope):
             await self._answer(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            return
+        with self._incoming.share() as share:
+            await self._app(scope, share.counting(receive), send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body, json_length = await self._infer(scope, receive)
+            await _send(send, *await self._answer_to(scope, receive))
+        except asyncio.CancelledError:
+            return  # while it was being sent; nobody waits for the rest
+
+    async def _answer_to(self, scope: Scope, receive: Receive) -> Answer:
+        """Cancelled where the client went away, or the grace period is over; the task ends here."""
+        try:
+            return await self._inferred(scope, receive)
         except RequestError as error:
-            await _send_error(send, error)
-            return
-        except (
-            asyncio.CancelledError
-        ):  # the client went away, or the grace period is over; this task ends here
-            await _send_json(send, 503, {"error": "the server stopped before the answer was there"})
-            return
+            return _refusal(error)
+        except asyncio.CancelledError:
+            return _told(503, "the server stopped before the answer was there")
         except Exception as error:  # a bug: the client gets the protocol's form all the same
             log.exception("a request failed")
-            await _send_json(send, 500, {"error": internal_error(error)})
-            return
-        headers = [JSON_TYPE] if json_length is None else [BINARY_TYPE, _length(json_length)]
-        packing = wanted_of(header(scope, b"accept-encoding"))
-        if packing is not None and len(body) >= SMALLEST:
-            headers.append((b"content-encoding", packing))
-            body = await compressed(body, packing)
-        await _send(send, 200, headers, body)
+            return _told(500, internal_error(error))
 
-    async def _infer(self, scope: Scope, receive: Receive) -> tuple[bytes, int | None]:
+    async def _inferred(self, scope: Scope, receive: Receive) -> Answer:
         model, version = _target(scope["raw_path"].decode("ascii"))
-        self._engine.registry.model(model, version)
+        served = self._engine.registry.model(model, version)
         packing = encoding_of(header(scope, b"content-encoding"))
         body = await self._body(scope, receive)
         if packing is not None:
             body = await decompressed(body, packing, self._engine.limits.max_body_bytes)
-        request, encoding = await self._decoded(model, version, body, _json_length(scope))
+        intake = Intake(served, self._engine.limits, self._memory)
+        request, encoding = await _decoded(model, version, body, _json_length(scope), intake)
         job = await self._engine.infer(request)
-        return encode(respond(request, job), encoding)
-
-    async def _decoded(
-        self, model: str, version: str, body: memoryview, json_length: int | None
-    ) -> tuple[InferRequest, Encoding]:
-        if json_length == 0:
-            specs = self._engine.registry.model(model, version).cascade.inputs
-            return decode_raw(model, version, body, specs)
-        num_bytes = len(body) if json_length is None else json_length
-        if num_bytes > self._engine.limits.max_json_bytes:
-            raise TooLarge(
-                f"more than {self._engine.limits.max_json_bytes} bytes of JSON; send binary tensors"
-            )
-        if num_bytes < IN_A_THREAD:
-            return decode(model, version, body, json_length, self._memory)
-        return await asyncio.to_thread(decode, model, version, body, json_length, self._memory)
+        content, json_length = encode(respond(request, job), encoding)
+        headers = [JSON_TYPE] if json_length is None else [BINARY_TYPE, _length(json_length)]
+        wanted = wanted_of(header(scope, b"accept-encoding"))
+        if wanted is not None and len(content) >= SMALLEST:
+            headers.append((b"content-encoding", wanted))
+            content = await compressed(content, wanted)
+        return 200, headers, content
 
     async def _body(self, scope: Scope, receive: Receive) -> memoryview:
         """The whole body, refused as soon as it is known to be too large."""
@@ -99,13 +90,36 @@ class InferenceRoute:
         chunk, more = await _chunk(receive)
         if not more and len(chunk) <= limit:
             return memoryview(chunk)
-        body = bytearray(chunk)
-        while len(body) <= limit:
-            if not more:
-                return memoryview(body)
-            chunk, more = await _chunk(receive)
-            body += chunk
+        with self._incoming.share() as share:
+            share.take(len(chunk))
+            body = bytearray(chunk)
+            while len(body) <= limit:
+                if not more:
+                    return memoryview(body)
+                chunk, more = await _chunk(receive)
+                share.take(len(chunk))
+                body += chunk
         raise TooLarge(f"a body of more than {limit} bytes")
+
+
+async def _decoded(
+    model: str, version: str, body: memoryview, json_length: int | None, intake: Intake
+) -> tuple[InferRequest, Encoding]:
+    num_json = len(body) if json_length is None else json_length
+    limit = intake.limits.max_json_bytes
+    if num_json > limit:
+        raise TooLarge(f"more than {limit} bytes of JSON; send binary tensors")
+    if intake.takes_long(num_json, len(body)):
+        return await asyncio.to_thread(_decode, model, version, body, json_length, intake)
+    return _decode(model, version, body, json_length, intake)
+
+
+def _decode(
+    model: str, version: str, body: memoryview, json_length: int | None, intake: Intake
+) -> tuple[InferRequest, Encoding]:
+    if json_length == 0:
+        return decode_raw(model, version, body, intake)
+    return decode(model, version, body, json_length, intake)
 
 
 async def _chunk(receive: Receive) -> tuple[bytes, bool]:
@@ -141,16 +155,16 @@ def _json_length(scope: Scope) -> int | None:
     return int(value)
 
 
-async def _send_error(send: Send, error: RequestError) -> None:
+def _refusal(error: RequestError) -> Answer:
     seconds = retry_after_s(error)
-    more = [] if seconds is None else [(b"retry-after", str(seconds).encode())]
-    await _send_json(send, STATUS[error.fault], {"error": str(error)}, more)
+    status, headers, body = _told(STATUS[error.fault], str(error))
+    if seconds is not None:
+        headers.append((b"retry-after", str(seconds).encode()))
+    return status, headers, body
 
 
-async def _send_json(
-    send: Send, status: int, document: dict[str, Any], more: list[tuple[bytes, bytes]] | None = None
-) -> None:
-    await _send(send, status, [JSON_TYPE, *(more or [])], orjson.dumps(document))
+def _told(status: int, text: str) -> Answer:
+    return status, [JSON_TYPE], orjson.dumps({"error": text})
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

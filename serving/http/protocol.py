@@ -69,7 +69,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     `_is_body_due` says where in a message the client is: before the end of its head, or after. `_turns`
     counts how often that changed, and `_received` the bytes that came since. What changed from one look to
-    the next is not late, so that no request has to ask for the time.
+    the next is not late, so that no request has to ask for the time. `_bodiless` counts what came after a
+    head, and since some of its body last did: trailers, which httptools gathers, and nobody here reads.
     """
 
     def __init__(self, *arguments: Any, limits: ConnectionLimits, **named: Any) -> None:
@@ -79,6 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_declined = False
         self._turns = 0
         self._received = 0
+        self._bodiless = 0
         self._seen = (0, False, 0)
         self._since_s = self.loop.time()
         self._task: asyncio.Task[None] | None = None
@@ -92,19 +94,21 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._timer is not None:
             self._timer.cancel()
+        if self._task is None:
+            return
+        self._served.disconnected = (
+            True  # uvicorn says so to the last request, which may wait behind this one
+        )
         # Only inference may end in the middle; loading, say, has others who depend on it.
-        if self._task is not None and is_inference(cast(Scope, self._served.scope)):
+        if is_inference(cast(Scope, self._served.scope)):
             self._task.cancel()  # which does nothing to one that is done
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         self._received += len(data)
+        self._bodiless += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            if not self._is_declined:
-                self._decline(data[offer.args[0] :])
-            return
+            self._feed(data)
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, HeadTooLarge):
                 self._refuse_head()
@@ -113,6 +117,28 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._received > self._limits.max_head_bytes and not self._is_body_due:
             self._refuse_head()
+        elif self._bodiless > self._limits.max_head_bytes and self._is_body_due:
+            self._refuse(431, f"a request's trailers may have at most {self._limits.max_head_bytes} bytes")
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if not self._is_declined:
+                self._decline(data[offer.args[0] :])
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """As uvicorn does, but for trailers: the head is the application's already."""
+        if self._is_body_due:
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        self._bodiless = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         if self._received > self._limits.max_head_bytes:  # perhaps of the body; count
@@ -121,7 +147,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 raise HeadTooLarge
         self._is_body_due = True
         self._turns += 1
-        self._received = 0
+        self._received = self._bodiless = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -141,7 +167,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(Rest(self))
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
         if rest:
-            self.data_received(rest)
+            self._feed(rest)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """As uvicorn does, and remember it."""

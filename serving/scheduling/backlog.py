@@ -20,10 +20,14 @@ chose it."""
 
 @dataclass(slots=True)
 class Running:
-    """A batch in a worker's hands, and how long it should take."""
+    """A batch in a worker's hands, how long it should take, and the share of each flow in it."""
 
     started_s: float
     expected_s: float
+    shares: dict[Flow, float]
+
+    def rest_s(self, now_s: float) -> float:
+        return max(0.0, self.started_s + self.expected_s - now_s)
 
 
 class Backlog:
@@ -36,32 +40,36 @@ class Backlog:
         self._running: dict[Batch, Running] = {}
 
     def take(self, job: Job, now_s: float) -> None:
-        """Overloaded where its rows would wait too long, or could not be through by their deadline.
+        """Overloaded where its rows would wait too long, or would not be through by their deadline for those
+        before them; TimedOut where they would not be even so.
 
-        A server with nothing to do takes anything: what it has learnt may no longer hold, and only work shows
-        that. TimedOut where the deadline is over already.
+        A cascade with nothing under way takes any deadline that is not over: what is known of its members may
+        no longer hold, and only work shows that.
         """
-        if now_s >= job.deadline_s:
+        if now_s >= job.last_call_s:
             raise TimedOut("the deadline passed before the request was here")
         if not job.flow.num_rows:
             self._price(job)
-        if self._flows:
-            self._check(job, now_s)
+        wait_s = self._wait_s(job.flow, now_s)
+        self._check_bounds(job, wait_s)
+        if job.last_call_s < math.inf and any(flow.lane == job.flow.lane for flow in self._flows):
+            self._check_deadline(job, wait_s, job.last_call_s - now_s)
         self._num_bytes += job.num_bytes
         self._enter(job, 0, job.num_rows)
 
-    def _check(self, job: Job, now_s: float) -> None:
-        wait_s = self._wait_s(job.flow, now_s)
+    def _check_bounds(self, job: Job, wait_s: float) -> None:
         limit_s, num_bytes = self._config.max_queue_s, self._num_bytes + job.num_bytes
         if num_bytes > self._config.max_queue_bytes:
             raise Overloaded(f"{num_bytes} bytes of input would be queued", wait_s)
         if wait_s > limit_s:
             raise Overloaded(f"{wait_s:.3g} s of work are queued; at most {limit_s:g} s may be", wait_s)
-        if job.deadline_s == math.inf:
-            return
-        whole_s = PRUDENCE * wait_s + self._own_s(job)
-        if now_s + whole_s > job.deadline_s:
-            allowed_s = max(0.0, job.deadline_s - now_s)
+
+    def _check_deadline(self, job: Job, wait_s: float, allowed_s: float) -> None:
+        own_s = self._own_s(job)
+        if own_s > allowed_s:
+            raise TimedOut(f"the answer takes {own_s:.3g} s; the request allows {allowed_s:.3g} s")
+        whole_s = PRUDENCE * wait_s + own_s
+        if whole_s > allowed_s:
             raise Overloaded(
                 f"the answer may take {whole_s:.3g} s; the request allows {allowed_s:.3g} s", wait_s
             )
@@ -69,11 +77,10 @@ class Backlog:
     def _own_s(self, job: Job) -> float:
         """Of a row that goes through all stages that it may see, in batches with those that are there now."""
         flow, latency_s = job.flow, 0.0
-        for stage, slots in enumerate(job.served.stage_slots):
+        for stage in range(flow.depth):
             rows = flow.rows[stage] + job.num_rows
-            latency_s += max(job.served.slots[slot].curve.batch_s(rows) for slot in slots)
-            if not flow.goes_on(stage, job.max_stages):
-                break
+            curves = [job.served.slots[slot].curve for slot in job.served.stage_slots[stage]]
+            latency_s += max(curve.batch_s(rows) for curve in curves)
         return max(latency_s, job.num_rows * flow.rest_s[0] / self._config.num_workers)
 
     def _enter(self, job: Job, stage: int, num_rows: int) -> None:
@@ -105,7 +112,10 @@ class Backlog:
                 self._leave(job, stage, num_rows)
 
     def started(self, batch: Batch, now_s: float) -> None:
-        self._running[batch] = Running(now_s, batch.member.curve.seconds(batch.num_rows))
+        shares: dict[Flow, float] = {}
+        for work in batch.works:
+            shares[work.job.flow] = shares.get(work.job.flow, 0.0) + len(work.rows) / batch.num_rows
+        self._running[batch] = Running(now_s, batch.member.curve.seconds(batch.num_rows), shares)
 
     def finished(self, batch: Batch) -> None:
         """Prices follow what the member has shown, and what its rows have turned out to need."""
@@ -114,19 +124,20 @@ class Backlog:
             self._price(job)
 
     def _price(self, job: Job) -> None:
-        job.flow.price(job.served.stage_s(), job.max_stages)
+        job.flow.price(job.served.stage_s())
 
     def _wait_s(self, flow: Flow, now_s: float) -> float:
-        """Until new rows of this flow would get their turn: what is queued ahead of them, less what is done
-        of it. Lanes take turns, so a lane waits at most for its own work times the lanes that have some."""
-        own = total = 0.0
-        lanes = {flow.lane}
-        for each in self._flows:
-            if each.level <= flow.level:
-                lanes.add(each.lane)
-                work = each.work_s
-                total += work
-                own += work if each.lane == flow.lane else 0.0
-        done = sum(min(now_s - run.started_s, run.expected_s) for run in self._running.values())
-        waits_for = min(total - done, own * len(lanes))
-        return max(0.0, waits_for) / self._config.num_workers
+        """Until new rows of this flow would get their turn: the work ahead of them, and what is left of the
+        batches that run. Lanes take turns, so a lane waits at most for its own work times the lanes that have
+        some; priorities count within it."""
+        ahead = {each for each in self._flows if each.lane != flow.lane or each.level <= flow.level}
+        work_s = {each: each.work_s for each in ahead}
+        for run in self._running.values():
+            for each, share in run.shares.items():
+                done = share * (run.expected_s - run.rest_s(now_s))
+                # Of the others in the batch it is the rest that is waited for.
+                more = -done if each in ahead else share * run.rest_s(now_s)
+                work_s[each] = work_s.get(each, 0.0) + more
+        own = sum(seconds for each, seconds in work_s.items() if each.lane == flow.lane)
+        lanes = {flow.lane, *(each.lane for each in work_s)}
+        return max(0.0, min(sum(work_s.values()), own * len(lanes))) / self._config.num_workers

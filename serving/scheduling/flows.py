@@ -10,12 +10,13 @@ MEMORY_ROWS = 4096.0
 
 class Flow:
     """`rows[stage]` are under way there, waiting or running; `rest_s[stage]` is the work that a row still
-    means from there on, in seconds of one worker, at full batches."""
+    means from there on, in seconds of one worker, at full batches; `depth` how many stages it may see."""
 
-    __slots__ = ("_forwarded", "_seen", "lane", "level", "num_rows", "rest_s", "rows")
+    __slots__ = ("_forwarded", "_seen", "depth", "lane", "level", "num_rows", "rest_s", "rows")
 
-    def __init__(self, lane: str, level: int, num_stages: int) -> None:
+    def __init__(self, lane: str, level: int, num_stages: int, depth: int) -> None:
         self.lane = lane
+        self.depth = depth
         self.level = level
         self.rows = [0] * num_stages
         self.num_rows = 0
@@ -46,14 +47,9 @@ class Flow:
             self._seen[stage] /= 2
             self._forwarded[stage] /= 2
 
-    def goes_on(self, stage: int, max_stages: int | None) -> bool:
-        """Whether a row may see a stage after this one."""
-        return stage + 1 < len(self.rows) and (max_stages is None or stage + 1 < max_stages)
-
-    def price(self, stage_s: Sequence[float], max_stages: int | None) -> None:
+    def price(self, stage_s: Sequence[float]) -> None:
         """Work out `rest_s` from what a row costs at each stage."""
         rest = 0.0
-        for stage in reversed(range(len(stage_s))):
-            share = self.share_forwarded(stage) if self.goes_on(stage, max_stages) else 0.0
-            rest = stage_s[stage] + share * rest
+        for stage in reversed(range(self.depth)):
+            rest = stage_s[stage] + self.share_forwarded(stage) * rest
             self.rest_s[stage] = rest

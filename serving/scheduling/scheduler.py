@@ -5,12 +5,11 @@ worker that is free never waits. It serves the lane that has had the least so fa
 cascade does not starve another, and takes from the queue that the rule puts first. What room the lane
 leaves in the batch goes to other lanes' rows.
 
-Within a queue the earliest deadline goes first. Among queues, the most urgent level of priority; then those
-with rows enough for the member to be about as efficient as at full batches, or whose head has been passed
-over for `max_wait_s`, by how long their heads have waited; then the most efficient. So rows of different
-requests meet again in later stages, in batches worth running. Deadlines do not choose among queues: near
-theirs, rows would run in small batches, and the lost throughput makes the next ones late.
-`benchmarks/scheduling.py` compares rules.
+Within a queue the earliest deadline goes first. Among queues it is the one with the most urgent level of
+priority, then the one where somebody has waited longest. So rows of different requests meet again in later
+stages, whose batches grow by themselves when there is much to do. Rules that look at more, at deadlines, at
+the stage, at how efficient a batch would be, were no better or worse, some of them much: see
+`benchmarks/scheduling.py`.
 """
 
 import heapq
@@ -25,50 +24,99 @@ from serving.members import Member
 from serving.scheduling.curves import LearntCurve
 
 QueueKey = tuple[Member, ShapeKey]
-Heap = list[tuple[Order, int, Work]]
 Rank = tuple[float, ...]
 
-EFFICIENT = 0.9
-"""Of the rows a second at full batches; a smaller batch is worth running at once."""
 
-MARGIN_S = 0.002
+class Lane:
+    """One cascade's work for one member, by urgency and by arrival.
+
+    `_waiting` is in the order of arrival. What leaves it otherwise than by `take` is passed over in the heap,
+    which holds no work itself.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Work] = {}
+        self._heap: list[tuple[Order, int]] = []
+        self.num_rows = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def head(self) -> Work:
+        """The most urgent."""
+        while self._heap[0][1] not in self._waiting:
+            heapq.heappop(self._heap)
+        return self._waiting[self._heap[0][1]]
+
+    @property
+    def oldest_s(self) -> float:
+        """When the work entered that has waited longest."""
+        return next(iter(self._waiting.values())).entered_s
+
+    def push(self, work: Work, ticket: int) -> None:
+        heapq.heappush(self._heap, (work.job.order, ticket))
+        self._waiting[ticket] = work
+        self.num_rows += len(work.rows)
+
+    def take(self, room: int) -> Work:
+        """The most urgent work, or as many of its rows as there is room for; the others keep its place."""
+        head = self.head
+        if len(head.rows) > room:
+            taken, head.rows = head.split(room)
+        else:
+            taken = self._waiting.pop(heapq.heappop(self._heap)[1])
+        self.num_rows -= len(taken.rows)
+        return taken
+
+    def discard(self, job: Job) -> None:
+        """Let go of all rows of a job."""
+        for ticket in [ticket for ticket, work in self._waiting.items() if work.job is job]:
+            self.num_rows -= len(self._waiting.pop(ticket).rows)
+        if len(self._heap) > 2 * len(self._waiting) + 16:
+            self._heap = [entry for entry in self._heap if entry[1] in self._waiting]
+            heapq.heapify(self._heap)
 
 
 @dataclass(slots=True)
 class Queue:
-    """Work for one member, by lane, the most urgent job first."""
+    """Work for one member, by lane; a lane is here while it has some."""
 
     member: Member
-    lanes: dict[str, Heap] = field(default_factory=dict)
-    num_rows: int = 0
+    lanes: dict[str, Lane] = field(default_factory=dict)
+
+    @property
+    def num_rows(self) -> int:
+        return sum(lane.num_rows for lane in self.lanes.values())
 
     def push(self, work: Work, ticket: int) -> None:
-        heap = self.lanes.setdefault(work.job.flow.lane, [])
-        heapq.heappush(heap, (work.job.order, ticket, work))
-        self.num_rows += len(work.rows)
+        lane = self.lanes.get(work.job.flow.lane)
+        if lane is None:
+            lane = self.lanes[work.job.flow.lane] = Lane()
+        lane.push(work, ticket)
 
-    def pop(self, lane: str) -> Work:
-        heap = self.lanes[lane]
-        work = heapq.heappop(heap)[2]
-        self.num_rows -= len(work.rows)
-        if not heap:
-            del self.lanes[lane]
+    def take(self, name: str, room: int) -> Work:
+        lane = self.lanes[name]
+        work = lane.take(room)
+        if not lane:
+            del self.lanes[name]
         return work
 
-    def head(self, lane: str) -> Work:
-        return self.lanes[lane][0][2]
+    def discard(self, job: Job) -> None:
+        lane = self.lanes.get(job.flow.lane)
+        if lane is not None:
+            lane.discard(job)
+            if not lane:
+                del self.lanes[job.flow.lane]
 
 
-Rule = Callable[[Queue, Work, float, SchedulerConfig], Rank]
+Rule = Callable[[Queue, Lane, float, SchedulerConfig], Rank]
 
 
-def worthwhile_first(queue: Queue, head: Work, now_s: float, config: SchedulerConfig) -> Rank:
+def longest_waiting_first(queue: Queue, lane: Lane, now_s: float, config: SchedulerConfig) -> Rank:
     """The rule above, as a rank: the smallest goes first."""
-    level, due_s, number = head.job.order
-    efficiency = queue.member.curve.efficiency(min(queue.num_rows, config.max_batch_rows))
-    if efficiency >= EFFICIENT or now_s - head.entered_s >= config.max_wait_s:
-        return level, 0, head.entered_s, due_s, number
-    return level, 1, -efficiency, due_s, number
+    level, due_s, number = lane.head.job.order
+    return level, lane.oldest_s, due_s, number
 
 
 def _curve(work: Work) -> LearntCurve:
@@ -76,13 +124,19 @@ def _curve(work: Work) -> LearntCurve:
 
 
 class Scheduler:
-    """Queues and workers. `submit` and `forward` bring rows, `next_batch` takes, `finish` frees a worker."""
+    """Queues and workers. `submit` and `forward` bring rows, `discard` lets go of them, `next_batch` takes,
+    `finish` frees a worker.
 
-    def __init__(self, config: SchedulerConfig, rule: Rule = worthwhile_first) -> None:
+    Lanes have their turn by start-time fair queueing: `_had_s` is how much of the workers' time each has had,
+    `_virtual_s` the most that any had when its turn came.
+    """
+
+    def __init__(self, config: SchedulerConfig, rule: Rule = longest_waiting_first) -> None:
         self._config = config
         self._rule = rule
         self._queues: dict[QueueKey, Queue] = {}
         self._had_s: dict[str, float] = {}
+        self._virtual_s = 0.0
         self._free_workers = config.num_workers
         self._tickets = 0
 
@@ -108,20 +162,26 @@ class Scheduler:
             queue = self._queues.get(key)
             if queue is None:
                 queue = self._queues[key] = Queue(member)
-            self._push(queue, Work(job, rows, stage, slot, now_s))
+            queue.push(Work(job, rows, stage, slot, now_s), self._ticket())
 
-    def _push(self, queue: Queue, work: Work) -> None:
-        queue.push(work, self._tickets)
+    def _ticket(self) -> int:
         self._tickets += 1
+        return self._tickets
 
     def _open(self, lane: str) -> None:
         """A lane that comes to work begins with no credit from the time in which it had none."""
         if not any(lane in queue.lanes for queue in self._queues.values()):
-            least = min((self._had_s[other] for other in self._waiting_lanes()), default=0.0)
-            self._had_s[lane] = max(self._had_s.get(lane, 0.0), least)
+            self._had_s[lane] = max(self._had_s.get(lane, 0.0), self._virtual_s)
 
     def _waiting_lanes(self) -> set[str]:
         return {lane for queue in self._queues.values() for lane in queue.lanes}
+
+    def discard(self, job: Job) -> None:
+        """The job is over; its rows that wait need not run."""
+        for key, queue in list(self._queues.items()):
+            queue.discard(job)
+            if not queue.lanes:
+                del self._queues[key]
 
     def finish(self, batch: Batch) -> None:
         """The worker that ran `batch` is free."""
@@ -129,18 +189,17 @@ class Scheduler:
 
     def next_batch(self, now_s: float) -> Batch | None:
         """The batch to run next, or None while no worker is free or nothing waits."""
-        while self._free_workers and self._queues:
-            key, lane = self._choose(now_s)
-            queue = self._queues[key]
-            works = list(self._take(queue, lane, now_s))
-            if not queue.lanes:
-                del self._queues[key]
-            if works:
-                self._free_workers -= 1
-                batch = Batch(queue.member, works, now_s)
-                self._charge(batch)
-                return batch
-        return None
+        if not self._free_workers or not self._queues:
+            return None
+        key, lane = self._choose(now_s)
+        queue = self._queues[key]
+        batch = Batch(queue.member, list(self._take(queue, lane, now_s)))
+        if not queue.lanes:
+            del self._queues[key]
+        self._free_workers -= 1
+        self._virtual_s = max(self._virtual_s, self._had_s[lane])
+        self._charge(batch)
+        return batch
 
     def _choose(self, now_s: float) -> tuple[QueueKey, str]:
         lane = min(self._waiting_lanes(), key=lambda lane: (self._had_s[lane], lane))
@@ -150,20 +209,15 @@ class Scheduler:
         return min(having, key=lambda key: self._rank(having[key], lane, now_s)), lane
 
     def _rank(self, queue: Queue, lane: str, now_s: float) -> Rank:
-        return self._rule(queue, queue.head(lane), now_s, self._config)
+        return self._rule(queue, queue.lanes[lane], now_s, self._config)
 
     def _take(self, queue: Queue, first_lane: str, now_s: float) -> Iterator[Work]:
-        """Up to a batch of rows; work of settled jobs is dropped, the last work split where it must be."""
-        room = self._room(queue.head(first_lane), now_s)
+        """Up to a batch of rows; the last work is split where it must be."""
+        room = self._room(queue.lanes[first_lane].head, now_s)
         others = sorted(queue.lanes.keys() - {first_lane}, key=lambda lane: self._had_s[lane])
         for lane in (first_lane, *others):
             while room and lane in queue.lanes:
-                work = queue.pop(lane)
-                if work.job.is_settled:
-                    continue
-                if len(work.rows) > room:
-                    work, rest = work.split(room)
-                    self._push(queue, rest)
+                work = queue.take(lane, room)
                 room -= len(work.rows)
                 yield work
 
@@ -171,7 +225,7 @@ class Scheduler:
         """Rows that a batch may have: as many as its most urgent one has the time for."""
         most = self._config.max_batch_rows
         curve = _curve(head)
-        slack_s = head.job.deadline_s - now_s - MARGIN_S
+        slack_s = head.job.last_call_s - now_s
         if slack_s >= curve.seconds(most):
             return most
         return min(most, max(curve.rows_within(slack_s), curve.worthwhile_rows))

@@ -191,7 +191,7 @@ from pathlib import Path
 import numpy as np
 from export.verify import verify
 from serving.errors import StartupError
-from serving.registry import load_registry
+from serving.loading import Loader, read_cascades
 
 repository, model, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 path = repository / model
@@ -207,7 +207,7 @@ for number in range(count):
     path.write_bytes(content)
     refused = [finding.what for finding in verify(repository) if finding.problem is not None]
     try:
-        load_registry(repository, 1)
+        Loader(repository, 1).load_all(read_cascades(repository))
         passed += 1
     except StartupError:
         passed += refused != [model]

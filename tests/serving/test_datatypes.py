@@ -1,22 +1,28 @@
 """Every datatype from the wire to the model, and requests that a model cannot bear beside those it can."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
+import grpc
 import numpy as np
 import onnx
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from onnx import TensorProto, helper, numpy_helper
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from cascade.cascade_file import Cascade, Member, TensorSpec, write_cascade
 from cascade.policy import Policy
 from tests.servers import Server, serving
+from tests.serving.malformed import PATHS
+from tests.serving.raw_http import post
 
 NUMBERS = (
     "BOOL",
@@ -48,7 +54,7 @@ def write(path: Path, name: str, nodes: list, datatype: str, onnx_type: int, con
         name,
         [
             helper.make_tensor_value_info(
-                "x", onnx_type, ["rows", 2 if datatype in NUMBERS and name != "lookup" else 1]
+                "x", onnx_type, ["rows", 2 if datatype in NUMBERS and name not in ("lookup", "shapes") else 1]
             )
         ],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", 2])],
@@ -107,6 +113,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ]
     constants = (numpy_helper.from_array(TABLE, "table"), numpy_helper.from_array(np.array([1]), "axis"))
     write(path, "lookup", nodes, "INT64", TensorProto.INT64, constants)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Concat", ["number", "number"], ["pairs"], axis=1),
+        helper.make_node("ReduceMax", ["x", "rows"], ["largest"]),
+        helper.make_node("Squeeze", ["largest", "rows"], ["extent"]),
+        helper.make_node("Concat", ["extent", "extent"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["pairs", "shape"], ["logits"]),
+    ]
+    constants = (numpy_helper.from_array(np.array([0]), "rows"),)
+    write(path, "shapes", nodes, "INT64", TensorProto.INT64, constants)
     with serving(path, "--workers", "1") as running:
         yield running
 
@@ -157,6 +173,36 @@ def test_strings_arrive_as_text(
 def test_numbers_that_are_not_finite_are_refused(module: ModuleType, server: Server) -> None:
     with pytest.raises(InferenceServerException, match="'x' holds values that are not finite"):
         infer(module, server, "fp32", "FP32", np.array([[1.0, np.nan]], np.float32))
+
+
+def test_what_a_library_says_of_itself_is_told_to_no_client(server: Server) -> None:
+    """ONNX Runtime names its own source files where a Reshape does not fit."""
+    for module in (triton_http, triton_grpc):
+        assert infer(module, server, "shapes", "INT64", np.array([[0]])) == 0.0
+        with pytest.raises(InferenceServerException) as caught:
+            infer(module, server, "shapes", "INT64", np.array([[3]]))
+        assert "'shapes-0'" in str(caught.value)
+        assert not any(path in str(caught.value) for path in PATHS)
+
+
+LYING = [b"\xff\xff\xff\xffa", b"\x01\0\0\0ab", b"\x01\0", b""]
+
+
+@pytest.mark.parametrize("data", LYING, ids=["too large", "too small", "half a length", "none"])
+def test_lengths_of_strings_that_lie(data: bytes, server: Server) -> None:
+    tensor = {"name": "x", "datatype": "BYTES", "shape": [1, 1]}
+    head = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(data)}}]}).encode()
+    path, length = "/v2/models/bytes/infer", str(len(head))
+    status, answer = post(server, head + data, path, Inference_Header_Content_Length=length)
+    assert (status, answer) == (
+        400,
+        {"error": f"input 'x': {len(data)} bytes do not hold 1 length-prefixed strings"},
+    )
+    message = pb.ModelInferRequest(model_name="bytes", raw_input_contents=[data])
+    message.inputs.add(**tensor)
+    with grpc.insecure_channel(server.grpc) as channel, pytest.raises(grpc.RpcError) as caught:
+        service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message, timeout=10)
+    assert caught.value.details() == answer["error"]
 
 
 def test_rows_that_a_member_cannot_bear_harm_no_neighbour(server: Server) -> None:

@@ -227,7 +227,7 @@ def test_drops_do_not_keep_a_connection(begin: bytes, drop: bytes, repository: R
     asyncio.run(scenario())
 
 
-def test_who_does_not_read_is_left(repository: Repository) -> None:
+def test_who_does_not_read_is_left(repository: Repository, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with edges(repository, raising(TimedOut("no " * 160)), limits=LIMITS) as served:
             reader, writer = await connect(served.http)
@@ -241,6 +241,7 @@ def test_who_does_not_read_is_left(repository: Repository) -> None:
             writer.close()
 
     asyncio.run(scenario())
+    assert [record for record in caplog.records if record.name in ("exitgate", "uvicorn.error")] == []
 
 
 def test_a_large_body_has_its_time(repository: Repository) -> None:

@@ -28,7 +28,6 @@ class Gatekeeper:
     """A member that waits before each batch; rows whose first value is negative make it raise."""
 
     key = "only/1"
-    sha256 = ""
     output_datatype = "FP32"
 
     def __init__(self) -> None:
@@ -111,7 +110,8 @@ def test_a_request_that_fails_alone_fails_alone(member: Gatekeeper) -> None:
         engine.stop()
         assert member.batches == [1, 2, 1, 1]
         assert engine.statistics.cascades["c"].without_answer["failed"].count == 1
-        assert engine.statistics.members["only/1"].failed.count == 1
+        counters = engine.statistics.members["only/1"]
+        assert (counters.failed.count, counters.num_works, counters.rows) == (1, 2, 2)
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
 
@@ -293,5 +293,20 @@ def test_terms_that_make_no_sense_are_refused_by_name(parameters: dict, message:
     async def scenario(engine: Engine) -> None:
         with pytest.raises(InvalidRequest, match=message):
             await engine.infer(with_terms(request(1.0), **parameters))
+
+    run_in_engine(scenario)
+
+
+def test_stages_beyond_the_last_are_the_last(member: Gatekeeper) -> None:
+    """What is learnt of a policy's rows is not divided by numbers that clients make up."""
+
+    async def scenario(engine: Engine) -> None:
+        held = Gatekeeper()
+        held.may_run.set()
+        served = cascade(("only",), members=[held])
+        engine.registry = Registry({"c": served})
+        for stages in (1, 2, 10**9):
+            await engine.infer(with_terms(request(1.0), max_stages=stages))
+        assert list(served._flows) == [("full", None, 2)]
 
     run_in_engine(scenario)

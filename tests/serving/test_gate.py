@@ -24,7 +24,7 @@ def run_cascade(repository: Repository, jobs: list[Job], split: int, seed: int) 
         same = [work for work in waiting if work.slot == slot]
         works = [same[index] for index in rng.permutation(len(same))[:split]]
         waiting = [work for work in waiting if all(work is not chosen for chosen in works)]
-        batch = Batch(works[0].job.served.slots[slot], works, 0.0)
+        batch = Batch(works[0].job.served.slots[slot], works)
         rows = gather(batch)["image"][:, 0]
         gated = gate.pass_through(batch, repository.scores.outputs[slot, rows])
         for exits in gated.exits:
@@ -80,9 +80,9 @@ def test_a_stage_waits_for_its_last_member(wide_repository: Repository) -> None:
     job = make_job(served, "full", np.arange(3), None)
     gate, outputs = Gate(), wide_repository.scores.outputs
     batches = [
-        Batch(served.slots[0], [Work(job, np.arange(3), 0, 0, 0.0)], 0.0),
-        Batch(served.slots[0], [Work(job, np.arange(3), 1, 1, 0.0)], 0.0),
-        Batch(served.slots[0], [Work(job, np.array([0, 2]), 1, 2, 0.0)], 0.0),
+        Batch(served.slots[0], [Work(job, np.arange(3), 0, 0, 0.0)]),
+        Batch(served.slots[0], [Work(job, np.arange(3), 1, 1, 0.0)]),
+        Batch(served.slots[0], [Work(job, np.array([0, 2]), 1, 2, 0.0)]),
     ]
     assert len(gate.pass_through(batches[0], outputs[0, :3]).forwarded) == 1
     waiting = gate.pass_through(batches[1], outputs[1, :3])

@@ -12,10 +12,11 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from tests.servers import Server
-from tests.serving.malformed import GOOD, OVER_HTTP, Bad
+from tests.serving.malformed import GOOD, OVER_HTTP, PATHS, Bad
 from tests.serving.raw_http import answer, connection, head, is_closed, post
 
 SOON_S = 3.0
+OFFER = ("Connection: Upgrade", "Upgrade: h2c")
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 MIB = 2**20
 
@@ -60,6 +61,7 @@ def test_over_http(bad: Bad, server: Server) -> None:
     assert list(document) == ["error"]
     assert re.search(bad.message if "|" in bad.message else re.escape(bad.message), document["error"])
     assert len(document["error"]) < 600
+    assert not any(path in document["error"] for path in PATHS)
     check_alive(server)
 
 
@@ -71,7 +73,8 @@ OVER_GRPC = [
     ("shape: negative", reshaped([-1, 8, 8, 1]), "shape holds -1"),
     ("shape: zero rows", reshaped([0, 8, 8, 1]), "shape holds 0"),
     ("shape: wrong rank", reshaped([1, 64]), "got [1, 64]"),
-    ("shape: product overflow", reshaped([2**31 - 1] * 4), "64 bytes of data"),
+    ("shape: product overflow", reshaped([1] + [2**31 - 1] * 3), "64 bytes of data"),
+    ("shape: too many rows", reshaped([2**31 - 1] * 4), "2147483647 rows; a request may have at most 4096"),
     ("shape: over int32", reshaped([2**62, 8, 8, 1]), "shape holds 4611686018427387904"),
     ("shape: not the data's", reshaped([2, 8, 8, 1]), "64 bytes of data, 128 expected"),
     ("shape: none", reshaped([]), "shape must be a list"),
@@ -105,7 +108,11 @@ OVER_GRPC = [
     ),
     ("typed: 256", changed(lambda m: typed(m, uint_contents=[256] * 64)), "does not hold values of UINT8"),
 ]
-NOT_FOUND = {"empty"}
+CODES = {
+    "empty": grpc.StatusCode.NOT_FOUND,
+    "shape: too many rows": grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+"""Of those that are not INVALID_ARGUMENT."""
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +129,9 @@ def test_over_grpc(name: str, data: bytes, message: str, call: Callable[..., byt
     with pytest.raises(grpc.RpcError) as caught:
         call(data)
     assert time.monotonic() - started < SOON_S
-    code = grpc.StatusCode.NOT_FOUND if name in NOT_FOUND else grpc.StatusCode.INVALID_ARGUMENT
-    assert caught.value.code() == code
+    assert caught.value.code() == CODES.get(name, grpc.StatusCode.INVALID_ARGUMENT)
     assert message in caught.value.details()
+    assert not any(path in caught.value.details() for path in PATHS)
     assert call(good_message().SerializeToString())
 
 
@@ -144,6 +151,18 @@ def test_a_stream_survives_garbage(server: Server) -> None:
         first, second = map(pb.ModelStreamInferResponse.FromString, method(iter(messages), timeout=10))
     assert first.error_message == "9 bytes that are no ModelInferRequest"
     assert (second.error_message, second.infer_response.model_name) == ("", "digits")
+
+
+def test_strings_for_numbers_over_grpc_are_refused_at_once(call: Callable[..., bytes]) -> None:
+    """16 MB, which hold 4 million."""
+    message = good_message()
+    message.inputs[0].datatype, message.inputs[0].shape[:] = "BYTES", [4 * MIB]
+    message.raw_input_contents[0] = bytes(16 * MIB)
+    started = time.monotonic()
+    with pytest.raises(grpc.RpcError) as caught:
+        call(message.SerializeToString())
+    assert caught.value.details() == "input 'image' is UINT8; got BYTES"
+    assert time.monotonic() - started < 1.0
 
 
 def peak_mib(server: Server) -> float:
@@ -202,8 +221,13 @@ def test_a_body_in_one_byte_chunks_is_joined(server: Server) -> None:
         (head(*(f"X{k}: y" for k in range(9_000))), 431, "a request's head may have at most 65536 bytes"),
         (head(path="/" + "x" * 70_000), 431, "a request's head may have at most 65536 bytes"),
         (b"X" * 70_000, 400, "this is no HTTP/1.1 request"),
+        (head(*OFFER, "Transfer-Encoding: gzip"), 400, "this is no HTTP/1.1 request"),
+        (head(*OFFER, "Transfer-Encoding: chunked") + b"zz\r\n", 400, "this is no HTTP/1.1 request"),
     ],
-    ids=["TLS", "version", "length", "both lengths", "chunk", "a header", "many headers", "a path", "noise"],
+    ids=[
+        *("TLS", "version", "length", "both lengths", "chunk", "a header", "many headers", "a path", "noise"),
+        *("an offer and a coding", "an offer and a chunk"),
+    ],
 )
 def test_what_is_no_http(sent: bytes, status: int, message: str, server: Server) -> None:
     with connection(server.http) as client:
@@ -261,6 +285,40 @@ def test_no_other_protocol_is_taken_up(other: str, server: Server) -> None:
         assert answer(client)[::2] == (200, b'{"live":true}')
 
 
+TRAILERS = [
+    pytest.param([b"X: y\r\n" * 1000] * 100, id="many"),
+    pytest.param([b"X: "] + [b"y" * 6000] * 100, id="long"),
+    pytest.param([b"X: y\r\n" * 100_000], id="at once"),
+]
+
+
+@pytest.mark.parametrize("parts", TRAILERS)
+def test_trailers_are_bounded(parts: list[bytes], server: Server) -> None:
+    with connection(server.http) as client:
+        client.sendall(head("Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n" % (len(GOOD), GOOD))
+        for part in parts:
+            try:
+                client.sendall(part)
+            except OSError:
+                break
+            time.sleep(0.005)
+        status, headers, body = answer(client)
+        assert (status, headers["connection"]) == (431, "close")
+        assert json.loads(body) == {"error": "a request's trailers may have at most 65536 bytes"}
+    check_alive(server)
+
+
+def test_trailers_are_no_headers(server: Server) -> None:
+    """They come when the application has the head already."""
+    chunk = b"%x\r\n%b\r\n" % (len(GOOD), GOOD)
+    with connection(server.http) as client:
+        for _ in range(2):
+            client.sendall(head("Transfer-Encoding: chunked") + chunk)
+            client.sendall(b"0\r\nInference-Header-Content-Length: 1\r\n" + b"X: y\r\n" * 5000 + b"\r\n")
+            status, _, body = answer(client)
+            assert (status, json.loads(body)["model_name"]) == (200, "digits")
+
+
 def test_a_quoted_name_is_a_name(server: Server) -> None:
     status, document = post(server, GOOD, "/v2/models/d%69gits/infer")
     assert (status, document["model_name"]) == (200, "digits")
@@ -273,8 +331,6 @@ def test_a_large_head_before_a_large_body_is_fine(server: Server) -> None:
         assert answer(client)[0] == 200
 
 
-def test_no_answer_tells_a_path_of_the_server(server: Server) -> None:
+def test_nothing_of_it_leaves_a_traceback(server: Server) -> None:
+    """Stands last."""
     assert "Traceback" not in "".join(server.output)
-    for bad in OVER_HTTP[:3]:
-        _, document = post(server, bad.body, **bad.headers)
-        assert "/work" not in document["error"] and "/tmp" not in document["error"]

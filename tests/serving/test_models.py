@@ -164,6 +164,20 @@ def test_what_cannot_be_loaded_changes_nothing(shared: tuple[Server, Path], repo
     assert "not JSON" in "".join(server.output)
 
 
+def test_a_member_is_loaded_again_where_it_is_described_otherwise(shared: tuple[Server, Path]) -> None:
+    """Its file is the same; what the cascade says of its outputs is not."""
+    server, path = shared
+    document = json.loads((path / "digits.cascade.json").read_text())
+    document["members"][2]["output"] = "luck"
+    (path / "digits.cascade.json").write_text(json.dumps(document))
+    with (
+        triton_http.InferenceServerClient(server.http) as client,
+        pytest.raises(InferenceServerException, match="cannot be loaded"),
+    ):
+        client.load_model("digits")
+    assert "has no output 'luck'" in "".join(server.output)
+
+
 def test_reloading_under_load_loses_no_request(shared: tuple[Server, Path], repository: Repository) -> None:
     server, _ = shared
     rows, stop = repository.test.image[:4], threading.Event()

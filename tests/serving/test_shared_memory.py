@@ -1,5 +1,6 @@
 """System shared memory: tensors by tritonclient over both protocols, and all that a region must not be."""
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -12,12 +13,16 @@ import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 import tritonclient.utils.shared_memory as shm
+from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import InferenceServerException
 
 from serving.errors import InvalidRequest, NotFound, TooLarge, Unsupported
+from serving.grpc import codec as grpc_codec
+from serving.http.codec import decode
 from serving.shared_memory import MAX_REGIONS, SharedMemory, write_outputs
 from tests.repositories import Repository
 from tests.servers import Server, serving
+from tests.serving.intakes import intake, spec
 from tests.serving.raw_http import post
 
 CLIENTS = [pytest.param(triton_http, id="http"), pytest.param(triton_grpc, id="grpc")]
@@ -275,7 +280,7 @@ def test_names_are_registered_once_and_bounded(file: Path, memory: SharedMemory)
             memory.register(name, file.name, 0, 64)
     for number in range(MAX_REGIONS - 1):
         memory.register(str(number), file.name, 0, 64)
-    with pytest.raises(TooLarge, match="1024 shared memory regions are registered"):
+    with pytest.raises(TooLarge, match="256 shared memory regions are registered"):
         memory.register("one more", file.name, 0, 64)
     memory.unregister("x")
     memory.register("one more", file.name, 0, 64)
@@ -345,26 +350,61 @@ def test_nothing_is_registered_where_it_is_not_allowed(file: Path) -> None:
         memory.register("x", file.name, 0, 64)
 
 
-def test_a_request_reads_no_more_than_a_body_may_have(open_server: Server) -> None:
-    """A region may be larger, and inputs together must not be."""
-    path = Path("/dev/shm") / f"exitgate-{uuid.uuid4().hex}"
-    path.touch()
-    os.truncate(path, 2**21)
+def test_nothing_is_written_unless_all_fits(file: Path, memory: SharedMemory) -> None:
+    """Not even what comes before an output whose region's file has become shorter, or is unregistered."""
+    short = file.with_name(f"{file.name}-short")
+    short.write_bytes(bytes(64))
     try:
-        with triton_http.InferenceServerClient(open_server.http) as client:
-            client.register_system_shared_memory("large", path.name, 2**21)
-            tensors = []
-            for name in ("image", "more"):
-                tensors.append(triton_http.InferInput(name, [8192, 8, 8, 1], "UINT8"))
-                tensors[-1].set_shared_memory("large", 2**19 + 1)
-            with pytest.raises(InferenceServerException, match="524289 bytes of data"):
-                client.infer("digits", tensors[:1])
-            for tensor in tensors:
-                tensor.set_shape([2**13 + 64, 8, 8, 1])
-                tensor.set_shared_memory("large", 2**19 + 4096)
-            with pytest.raises(InferenceServerException, match="more than 1048576 bytes of shared") as caught:
-                client.infer("digits", tensors)
-            assert caught.value.status() == "413"
-            client.unregister_system_shared_memory()
+        memory.register("first", file.name, 0, 64)
+        memory.register("second", short.name, 0, 64)
+        size = {"shared_memory_byte_size": 64}
+        places = {
+            name: memory.placement(size | {"shared_memory_region": name}, "x") for name in ("first", "second")
+        }
+        outputs = {"first": b"a" * 64, "second": b"b" * 64}
+        os.truncate(short, 63)
+        for message in ("region 'second' ends before its tensor does", "'second' was unregistered meanwhile"):
+            with pytest.raises(InvalidRequest, match=message):
+                write_outputs(outputs, places)
+            assert (file.read_bytes()[:64], short.read_bytes()) == (bytes(64), bytes(63))
+            memory.unregister("second")
     finally:
-        path.unlink()
+        short.unlink()
+
+
+def test_a_request_reads_no_more_than_a_body_may_have(file: Path, memory: SharedMemory) -> None:
+    """A region may be larger, and inputs together must not be."""
+    memory.register("large", file.name, 0, 4096)
+    takes = intake(spec("x", "UINT8", -1), spec("y", "UINT8", -1), memory=memory)
+    place = {"shared_memory_region": "large", "shared_memory_byte_size": 1001}
+    entries = [{"name": n, "datatype": "UINT8", "shape": [1001], "parameters": place} for n in ("x", "y")]
+    body = memoryview(json.dumps({"inputs": entries}).encode())
+    with pytest.raises(TooLarge, match="more than 2000 bytes of shared memory in one request"):
+        decode("m", "", body, None, takes)
+    with pytest.raises(TooLarge, match="more than 2000 bytes of shared memory in one request"):
+        grpc_codec.decode(placed_message(entries), 0, takes)
+
+
+def test_strings_in_shared_memory_count_as_json_does(file: Path, memory: SharedMemory) -> None:
+    memory.register("large", file.name, 0, 4096)
+    takes = intake(spec("w", "BYTES", -1), memory=memory, max_json_bytes=1200)
+    place = {"shared_memory_region": "large", "shared_memory_byte_size": 1200}
+    entries = [{"name": "w", "datatype": "BYTES", "shape": [300], "parameters": place}]
+    body = memoryview(json.dumps({"inputs": entries}).encode())
+    with pytest.raises(TooLarge, match="more than 1200 bytes of strings"):
+        decode("m", "", body, None, takes)
+    with pytest.raises(TooLarge, match="more than 1200 bytes of strings"):
+        grpc_codec.decode(placed_message(entries), 1, takes)
+    request, _ = grpc_codec.decode(placed_message(entries), 0, takes)
+    assert request.inputs["w"].tolist() == [""] * 300
+    assert takes.takes_long(0, 0)
+
+
+def placed_message(entries: list[dict[str, Any]]) -> pb.ModelInferRequest:
+    message = pb.ModelInferRequest(model_name="m")
+    for entry in entries:
+        tensor = message.inputs.add(name=entry["name"], datatype=entry["datatype"], shape=entry["shape"])
+        tensor.parameters["shared_memory_region"].string_param = "large"
+        size = entry["parameters"]["shared_memory_byte_size"]
+        tensor.parameters["shared_memory_byte_size"].int64_param = size
+    return message

@@ -19,11 +19,11 @@ def settled(choice: RuntimeChoice, *runtimes: Runtime | None) -> tuple[int, int,
     config = ServerConfig(
         repository=Path(),
         runtime=choice,
-        scheduler=SchedulerConfig(num_workers=2, max_batch_rows=32, max_wait_s=0.5),
+        scheduler=SchedulerConfig(num_workers=2, max_batch_rows=32, max_queue_s=0.5),
     )
     cascades: list[Cascade] = [replace(TWO.cascade, runtime=runtime) for runtime in runtimes]
     scheduler, session = settle(config, cascades)
-    assert scheduler.max_wait_s == 0.5
+    assert scheduler.max_queue_s == 0.5
     return scheduler.num_workers, session.num_threads, session.is_spinning, scheduler.max_batch_rows
 
 

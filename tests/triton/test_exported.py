@@ -9,7 +9,9 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 
 from export.cli import main
-from serving.registry import Registry, load_registry
+from serving.loading import Loader, read_cascades
+from serving.members import Member
+from serving.registry import Registry
 from tests.export.conftest import OPTIONS, calibration_images, write_member
 from tests.export.conftest import own_run as own_run
 from tests.export.conftest import run_folder as run_folder
@@ -20,6 +22,15 @@ MAX_BATCH = 16
 PYTHON = ("--triton-backend", "python", "--max-batch-size", str(MAX_BATCH))
 CLIENTS = pytest.mark.parametrize("module", [triton_http, triton_grpc], ids=["http", "grpc"])
 DATATYPES = {"uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float64": "FP64", "bool": "BOOL"}
+
+
+def loaded(repository: Path, max_batch_rows: int) -> Registry:
+    return Loader(repository, max_batch_rows).load_all(read_cascades(repository))
+
+
+def embedded(registry: Registry, name: str, version: str = "1") -> Member:
+    """As the server runs it; its inputs are by its own names."""
+    return registry.model(name, version).slots[0]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +59,7 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def registry(repository: Path) -> Registry:
     """The embedded runtime over the same files."""
-    return load_registry(repository, MAX_BATCH)
+    return loaded(repository, MAX_BATCH)
 
 
 def ask(
@@ -78,7 +89,7 @@ def test_batches_of_1_to_the_maximum_are_answered_to_the_last_bits(
         for rows in range(1, MAX_BATCH + 1):
             batch = images[10 * rows : 11 * rows]
             found = ask(module, client, model, "logits", image=batch)
-            expected = registry.members[f"{model}/1"].run({"image": batch})
+            expected = embedded(registry, model).run({"image": batch})
             assert found.shape == (rows, 10)
             np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
     assert np.ptp(expected) > 0.1
@@ -92,7 +103,7 @@ def test_a_quantised_member_differs_by_no_more_than_a_step(
     batch = calibration_images(run_folder)[:MAX_BATCH]
     with connect(module, server) as client:  # type: ignore[attr-defined]
         found = ask(module, client, "digits-0-int8", "logits", image=batch)
-    expected = registry.members["digits-0-int8/1"].run({"image": batch})
+    expected = embedded(registry, "digits-0-int8").run({"image": batch})
     assert np.abs(found - expected).mean() < 0.02 * np.ptp(expected)
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.8
 
@@ -105,7 +116,7 @@ def test_texts_of_any_length(module: object, length: int, server: TritonServer, 
     with connect(module, server) as client:  # type: ignore[attr-defined]
         for model in ("topics-0", "topics-1"):
             found = ask(module, client, model, "logits", **arrays)
-            np.testing.assert_allclose(found, registry.members[f"{model}/1"].run(arrays), atol=1e-5, rtol=0)
+            np.testing.assert_allclose(found, embedded(registry, model).run(arrays), atol=1e-5, rtol=0)
 
 
 @CLIENTS
@@ -118,7 +129,7 @@ def test_inputs_of_several_types(module: object, server: TritonServer, registry:
     }
     with connect(module, server) as client:  # type: ignore[attr-defined]
         found = ask(module, client, "customers-0", "probabilities", **arrays)
-    np.testing.assert_allclose(found, registry.members["customers-0/1"].run(arrays), atol=1e-6, rtol=0)
+    np.testing.assert_allclose(found, embedded(registry, "customers-0").run(arrays), atol=1e-6, rtol=0)
 
 
 def test_triton_keeps_the_configuration_that_was_written(server: TritonServer) -> None:
@@ -140,10 +151,10 @@ def test_both_versions_of_a_member_answer(installed: None, own_run: Path, tmp_pa
     repository = tmp_path / "models"
     command = [str(own_run), "--repository", str(repository), *OPTIONS, *PYTHON]
     assert main(command) == 0
-    first = load_registry(repository, 1).members["digits-1/1"]
+    first = embedded(loaded(repository, 1), "digits-1", "1")
     write_member(own_run / "member-1", seed=9)
     assert main(command) == 0
-    second = load_registry(repository, 1).members["digits-1/2"]
+    second = embedded(loaded(repository, 1), "digits-1", "2")
     image = calibration_images(own_run)[:4]
     with (
         triton(repository, log=tmp_path / "triton.log") as server,

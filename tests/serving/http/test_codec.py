@@ -7,19 +7,30 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 
-from serving.errors import InvalidRequest
-from serving.http.codec import Encoding, decode, encode
+from cascade.cascade_file import TensorSpec
+from cascade.errors import FormatError
+from serving.errors import InvalidRequest, TooLarge
+from serving.http.codec import Encoding, decode, decode_raw, encode
 from serving.json_tensors import tensor_from_json
 from serving.messages import InferResponse
-from serving.shared_memory import SharedMemory
-
-NO_MEMORY = SharedMemory(is_allowed=False, max_read_bytes=0)
+from tests.serving.intakes import intake, spec
 
 
 def parse(document: Any, tail: bytes = b"", length: int | None = None) -> Any:
+    """For a model that takes what the document names, as far as a model could."""
     head = document if isinstance(document, bytes) else json.dumps(document).encode()
     body = memoryview(head + tail)
-    return decode("m", "", body, len(head) if tail and length is None else length, NO_MEMORY)
+    length = len(head) if tail and length is None else length
+    return decode("m", "", body, length, intake(*taken(document), max_request_rows=2**31))
+
+
+def taken(document: Any) -> list[TensorSpec]:
+    try:
+        entries = {entry["name"]: entry for entry in document["inputs"]}.values()
+        specs = [spec(e["name"], e["datatype"], *[-1] * len(e["shape"])) for e in entries]
+    except (KeyError, TypeError, FormatError):
+        specs = []
+    return specs or [spec("x", "UINT8", -1)]
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
@@ -52,7 +63,8 @@ def test_tritonclient_bodies_parse() -> None:
     body, length = triton.InferenceServerClient.generate_request_body(
         [numbers, words, plain], outputs=outputs, parameters={"policy": "first", "max_stages": 2}
     )
-    request, encoding = decode("m", "", memoryview(body), length, NO_MEMORY)
+    takes = intake(spec("n", "FP32", -1, 3), spec("w", "BYTES", -1), spec("p", "INT32", -1))
+    request, encoding = decode("m", "", memoryview(body), length, takes)
     assert request.inputs["n"].tolist() == [[1.0, 2.0, 3.0]]
     assert request.inputs["w"].tolist() == ["ab", ""]
     assert request.inputs["p"].tolist() == [-1, 5]
@@ -183,3 +195,58 @@ def test_json_numbers_keep_their_values() -> None:
     assert tensor_from_json("x", "UINT64", (1,), [2**64 - 1]).tolist() == [2**64 - 1]
     assert tensor_from_json("x", "FP16", (2,), [1, 0.5]).tolist() == [1.0, 0.5]
     assert tensor_from_json("x", "BOOL", (2,), [True, False]).tolist() == [True, False]
+
+
+UNDECODABLE = memoryview(b"\xff" * 4 * 4096)
+"""Every string's length is a lie, as decoding would find out."""
+
+
+def announced(name: str, datatype: str, *shape: int) -> bytes:
+    size = {"binary_data_size": len(UNDECODABLE)}
+    entry = {"name": name, "datatype": datatype, "shape": shape, "parameters": size}
+    return json.dumps({"inputs": [entry]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("head", "error", "message"),
+    [
+        (announced("x", "BYTES", 4096), InvalidRequest, "input 'x' is UINT8; got BYTES"),
+        (announced("x", "UINT8", 4097), TooLarge, "4097 rows; a request may have at most 4096"),
+        (announced("y", "BYTES", 4096), InvalidRequest, "model 'm' takes inputs w, x; got y"),
+        (announced("w", "BYTES", 4097, 1), TooLarge, "4097 rows; a request may have at most 4096"),
+        (announced("w", "BYTES", 2, 2048), InvalidRequest, r"'w' has shape \[-1, 1\]; got \[2, 2048\]"),
+    ],
+)
+def test_what_an_input_says_of_itself_is_checked_before_its_data(
+    head: bytes, error: type[Exception], message: str
+) -> None:
+    takes = intake(spec("x", "UINT8", -1, 4), spec("w", "BYTES", -1, 1))
+    with pytest.raises(error, match=message):
+        decode("m", "", memoryview(head + UNDECODABLE), len(head), takes)
+
+
+def test_inputs_that_a_model_does_not_take_are_all_named() -> None:
+    document = {"inputs": [tensor(shape=[4]), tensor(name="z"), tensor(name="y"), 3, {"name": 3}]}
+    with pytest.raises(InvalidRequest, match="model 'm' takes inputs x; got x, y, z"):
+        decode("m", "", memoryview(json.dumps(document).encode()), None, intake(spec("x", "UINT8", -1)))
+
+
+def test_strings_count_as_json_does() -> None:
+    """Numbers do not."""
+    texts = b"\x01\0\0\0a" * 20
+    words = tensor(name="w", datatype="BYTES", shape=[20], data=None, parameters={"binary_data_size": 100})
+    numbers = tensor(shape=[4000], data=None, parameters={"binary_data_size": 4000})
+    head = json.dumps({"inputs": [words, numbers]}).encode()
+    body = memoryview(head + texts + bytes(4000))
+    specs, slow = (spec("w", "BYTES", -1), spec("x", "UINT8", -1)), len(head) + len(texts)
+    request, _ = decode("m", "", body, len(head), intake(*specs, max_json_bytes=slow))
+    assert request.inputs["w"].tolist() == ["a"] * 20
+    with pytest.raises(TooLarge, match=f"more than {slow - 1} bytes of strings and what else is not raw"):
+        decode("m", "", body, len(head), intake(*specs, max_json_bytes=slow - 1))
+
+
+def test_a_raw_string_counts_too() -> None:
+    takes = intake(spec("w", "BYTES", -1, 1), max_json_bytes=9)
+    assert decode_raw("m", "", memoryview(b"x" * 9), takes)[0].inputs["w"].tolist() == [["x" * 9]]
+    with pytest.raises(TooLarge, match="more than 9 bytes of strings"):
+        decode_raw("m", "", memoryview(b"x" * 10), takes)

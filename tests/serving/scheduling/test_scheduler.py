@@ -17,7 +17,7 @@ from serving.errors import StartupError
 from serving.jobs import Batch, Job, Terms, Work
 from serving.members import Member
 from serving.scheduling.curves import LearntCurve
-from serving.scheduling.scheduler import Scheduler
+from serving.scheduling.scheduler import Lane, Scheduler
 from serving.served import ServedCascade
 
 MAX_ROWS = 4
@@ -26,7 +26,6 @@ MAX_ROWS = 4
 class Curved:
     """A member that is never run: batches of n rows take `per_row_s * n + per_batch_s`."""
 
-    sha256 = ""
     output_datatype = "FP32"
 
     def __init__(self, name: str, per_row_s: float = 1e-3, per_batch_s: float = 1.0) -> None:
@@ -70,10 +69,8 @@ def job(
     return Job(served, "full", served.cascade.policies["full"], None, inputs, terms)
 
 
-def scheduler(workers: int = 1, max_batch_rows: int = MAX_ROWS, max_wait_s: float = 1.0) -> Scheduler:
-    return Scheduler(
-        SchedulerConfig(num_workers=workers, max_batch_rows=max_batch_rows, max_wait_s=max_wait_s)
-    )
+def scheduler(workers: int = 1, max_batch_rows: int = MAX_ROWS) -> Scheduler:
+    return Scheduler(SchedulerConfig(num_workers=workers, max_batch_rows=max_batch_rows))
 
 
 def taken(batch: Batch | None) -> tuple[str, list[tuple[float, list[int]]]]:
@@ -124,31 +121,24 @@ def test_forwarded_rows_of_different_requests_are_batched_again() -> None:
     assert taken(plan.next_batch(0.1)) == ("second/1", [(0, [1]), (1, [0])])
 
 
-def test_rows_in_flight_go_before_new_ones() -> None:
+def test_the_queue_whose_head_has_waited_longest_goes_first() -> None:
+    """Whatever the deadlines, the stage, and the number of rows."""
     plan = scheduler()
-    plan.submit(job(1, 0), 0.0)
+    early = job(1, 0, deadline_s=0.9)
+    plan.submit(early, 0.0)
     batch = plan.next_batch(0.0)
     assert batch is not None
-    plan.submit(job(1, 1), 0.1)
-    plan.forward(forward_all(batch), 0.2)
+    plan.submit(job(4, 1, deadline_s=0.2), 0.1)
+    plan.forward([Work(early, np.array([0]), 0, 0, 0.0)], 0.2)
     plan.finish(batch)
-    assert taken(plan.next_batch(0.2))[0] == "second/1"
-
-
-def test_full_batches_go_before_partial_ones_until_these_have_waited() -> None:
-    plan = scheduler(max_wait_s=1.0)
-    plan.submit(job(1, 0), 0.0)
-    batch = plan.next_batch(0.0)
-    assert batch is not None
-    plan.forward(forward_all(batch), 0.0)
-    plan.finish(batch)
-    for order in range(1, 4):
-        plan.submit(job(4, order), 0.0)
-    for now, member in ((0.5, "first/1"), (0.9, "first/1"), (1.0, "second/1"), (1.0, "first/1")):
-        batch = plan.next_batch(now)
+    plan.submit(job(4, 2, deadline_s=0.8), 0.3)
+    members = []
+    for _ in range(3):
+        batch = plan.next_batch(0.4)
         assert batch is not None
-        assert batch.member.key == member
+        members.append(batch.member.key)
         plan.finish(batch)
+    assert members == ["first/1", "second/1", "first/1"]
 
 
 def test_members_of_one_stage_all_get_the_rows() -> None:
@@ -165,24 +155,63 @@ def test_rows_of_different_shapes_never_share_a_batch() -> None:
     assert taken(plan.next_batch(0.0)) == ("first/1", [(1, [0])])
 
 
-class Done:
-    def done(self) -> bool:
-        return True
-
-
-def test_rows_of_a_settled_job_are_dropped() -> None:
+def test_rows_of_a_job_that_is_over_are_let_go() -> None:
     plan = scheduler()
-    given_up = job(3, 0)
-    given_up.done = Done()  # type: ignore[assignment]
+    given_up, kept = job(3, 0), job(1, 1)
     plan.submit(given_up, 0.0)
-    plan.submit(job(1, 1), 0.0)
+    plan.submit(kept, 0.0)
+    plan.discard(given_up)
+    assert plan.queued_rows == 1
     assert taken(plan.next_batch(0.0)) == ("first/1", [(1, [0])])
     assert plan.queued_rows == 0
+    plan.discard(kept)
+
+
+def test_nothing_is_kept_of_what_has_left() -> None:
+    """Under a load that never ends, with rows that are overtaken for ever and given up."""
+    plan = scheduler(max_batch_rows=1)
+    for number in range(500):
+        plan.submit(job(1, number, level=1), 0.0)
+        idle = job(1, number, level=3)
+        plan.submit(idle, 0.0)
+        batch = plan.next_batch(0.0)
+        assert batch is not None
+        plan.finish(batch)
+        plan.discard(idle)
+    assert (plan.queued_rows, plan._queues) == (0, {})
+    waiting = Lane()
+    for number in range(500):
+        low = job(1, number, level=3)
+        waiting.push(Work(low, np.arange(1), 0, 0, 0.0), 2 * number)
+        waiting.push(Work(job(1, 0, level=1), np.arange(1), 0, 0, 0.0), 2 * number + 1)
+        waiting.discard(low)
+    assert (waiting.num_rows, len(waiting._waiting)) == (500, 500)
+    assert len(waiting._heap) <= 1016
+
+
+def test_a_cascade_that_ran_alone_is_not_starved_by_one_that_comes_when_nothing_waits() -> None:
+    early, late = cascade(("e",), name="early"), cascade(("l",), name="late")
+    plan = scheduler()
+    for number in range(100):
+        plan.submit(job(4, number, early), 0.0)
+        batch = plan.next_batch(0.0)
+        assert batch is not None
+        plan.finish(batch)
+    members = []
+    for number in range(20):
+        plan.submit(job(4, number, late), 0.0)
+        plan.submit(job(4, number, early), 0.0)
+    for _ in range(10):
+        batch = plan.next_batch(0.0)
+        assert batch is not None
+        members.append(batch.member.key)
+        plan.finish(batch)
+    assert sorted(members) == ["e/1"] * 5 + ["l/1"] * 5
 
 
 def test_every_row_runs_once_per_stage_under_random_events() -> None:
     rng = np.random.default_rng(0)
-    plan = scheduler(workers=3, max_batch_rows=5, max_wait_s=0.1)
+    plan = scheduler(workers=3, max_batch_rows=5)
     running: list[Batch] = []
     ran: dict[tuple[int, int], set[int]] = {}
     now, submitted = 0.0, 0
@@ -293,21 +322,6 @@ def test_cascades_that_share_a_member_share_its_batches() -> None:
     assert sorted(taken(plan.next_batch(0.0))[1]) == [(0, [0]), (1, [0, 1])]
 
 
-def test_a_batch_worth_running_goes_before_one_that_is_not() -> None:
-    """The second member is as efficient with one row as with many, the first is not."""
-    members = [Curved("first", 1e-3, 1.0), Curved("second", 1.0, 1e-6)]
-    served = cascade(("first",), ("second",), members=members)
-    plan = scheduler()
-    early = job(1, 0, served)
-    plan.submit(early, 0.0)
-    batch = plan.next_batch(0.0)
-    assert batch is not None
-    plan.submit(job(3, 1, served), 0.1)
-    plan.forward([Work(early, np.array([0]), 0, 0, 0.0)], 0.2)
-    plan.finish(batch)
-    assert taken(plan.next_batch(0.2))[0] == "second/1"
-
-
 def test_a_batch_is_no_longer_than_its_most_urgent_row_has_time_for() -> None:
     """A row takes a second and a batch nothing: three rows are through in time, and no fourth is taken."""
     served = cascade(("slow",), members=[Curved("slow", 1.0, 1e-6)])
@@ -322,3 +336,33 @@ def test_a_deadline_makes_no_batches_that_are_not_worth_running() -> None:
     plan = scheduler()
     plan.submit(job(4, 0, deadline_s=0.1), 0.0)
     assert taken(plan.next_batch(0.0)) == ("first/1", [(0, [0, 1, 2, 3])])
+
+
+def test_urgent_arrivals_do_not_make_a_queue_look_young() -> None:
+    """The first member's queue holds a row that has waited longer than any; that others overtake it there
+    does not send its queue to the back."""
+    plan = scheduler()
+    served = cascade(("first",), ("second",))
+    through = job(1, 0, served)
+    plan.submit(through, 0.0)
+    batch = plan.next_batch(0.0)
+    assert batch is not None
+    plan.submit(job(1, 1, served, deadline_s=0.9), 0.1)
+    plan.forward([Work(through, np.array([0]), 0, 0, 0.0)], 0.2)
+    plan.submit(job(4, 2, served, deadline_s=0.5), 0.3)
+    plan.finish(batch)
+    batch = plan.next_batch(0.4)
+    assert taken(batch) == ("first/1", [(2, [0, 1, 2, 3])])
+    assert batch is not None
+    plan.finish(batch)
+    assert taken(plan.next_batch(0.4)) == ("first/1", [(1, [0])])
+
+
+def test_what_is_left_of_a_work_keeps_its_place() -> None:
+    plan = scheduler()
+    plan.submit(job(6, 0), 0.0)
+    batch = plan.next_batch(0.0)
+    assert batch is not None
+    plan.forward(batch.works, 0.1)
+    plan.finish(batch)
+    assert taken(plan.next_batch(0.2)) == ("first/1", [(0, [4, 5])])
