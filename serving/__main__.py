@@ -50,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         "--allow-remote", action="store_true", help="listen beyond loopback; there is no login"
     )
     parser.add_argument(
-        "--allow-model-control", action="store_true", help="let clients load and unload cascades"
+        "--allow-model-control",
+        action="store_true",
+        help="let clients load and unload cascades, and set the log",
     )
     parser.add_argument(
         "--allow-shared-memory", action="store_true", help="let clients name system shared memory regions"

@@ -56,12 +56,12 @@ class Spent:
     def compute_s(self) -> float:
         return self.input_s + self.infer_s + self.output_s
 
-    def add(self, queue_s: float, batch: "Spent") -> None:
-        """Some of one's rows waited so long, and then were part of a batch."""
-        self.queue_s += queue_s
-        self.input_s += batch.input_s
-        self.infer_s += batch.infer_s
-        self.output_s += batch.output_s
+    def add(self, queue_s: float, batch: "Spent", share: float = 1.0) -> None:
+        """A share of one's rows waited so long, and then were part of a batch."""
+        self.queue_s += share * queue_s
+        self.input_s += share * batch.input_s
+        self.infer_s += share * batch.infer_s
+        self.output_s += share * batch.output_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Job:
     answer must leave. `at[stage]` counts the rows that are under way there; `depth`, which is kept where
     there is a deadline, holds for each row the stages it has been through, or LEFT. Workers write into
     `answer`; where the job was cut short, what it is answered with is `cut_answer`, which they do not know.
-    `spent` sums over the batches its rows were in.
+    `spent` is the mean of its rows, over all stages.
     """
 
     __slots__ = (

@@ -19,7 +19,6 @@ EXTENSIONS = (
     "parameters",
     "schedule_policy",
     "statistics",
-    "trace",
 )
 TRITON_TYPES = {"BYTES": "TYPE_STRING"}
 

@@ -26,8 +26,9 @@ def update_trace_settings(wanted: Mapping[str, Any]) -> dict[str, list[str]]:
 class LogSettings(logging.Filter):
     """Which lines a logger lets through. A level by itself could not say `warnings, but no errors`."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, *, is_allowed: bool) -> None:
         super().__init__()
+        self._is_allowed = is_allowed
         self._logger = logger
         self._is_on = dict.fromkeys(LEVELS, True)
         self._verbose = 0
@@ -37,7 +38,10 @@ class LogSettings(logging.Filter):
         return {**self._is_on, VERBOSE: self._verbose}
 
     def update(self, wanted: Mapping[str, Any]) -> dict[str, bool | int]:
-        """All of the wanted settings, or an error and none of them."""
+        """All of the wanted settings, or an error and none of them. A client that may not must not hush the
+        log, either."""
+        if wanted and not self._is_allowed:
+            raise Unsupported("this server's log settings are fixed; --allow-model-control frees them")
         for name, value in wanted.items():
             _check(name, value)
         self._is_on |= {name: value for name, value in wanted.items() if name in LEVELS}

@@ -36,5 +36,5 @@ def make_services(engine: Engine, config: ServerConfig) -> Services:
         ),
         cuda=CudaSharedMemory(),
         health=health,
-        logs=LogSettings(logging.getLogger("exitgate")),
+        logs=LogSettings(logging.getLogger("exitgate"), is_allowed=config.allow_model_control),
     )

@@ -47,7 +47,7 @@ class MemberStatistics:
 @dataclass(slots=True)
 class CascadeStatistics:
     """Of a model that was called: requests by outcome, and rows by where and why they left:
-    `exits[policy, stage, reason]`. `spent` sums over the batches that answered requests' rows were in."""
+    `exits[policy, stage, reason]`. `spent` sums over answered requests, each the mean of its rows."""
 
     rows: int = 0
     spent: Spent = field(default_factory=Spent)
@@ -72,7 +72,7 @@ class Statistics:
         member.by_batch_size[batch.num_rows].add(spent.compute_s)
         for work in batch.works:
             waited_s = started_s - work.entered_s
-            work.job.spent.add(waited_s, spent)
+            work.job.spent.add(waited_s, spent, len(work.rows) / work.job.num_rows)
             if work.job in failed:
                 member.failed.add(waited_s + spent.compute_s)
                 continue

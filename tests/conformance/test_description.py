@@ -16,7 +16,7 @@ PAUSE_S = 0.03
 LOG_SETTINGS = {"log_info", "log_warning", "log_error", "log_verbose_level"}
 TRACE_SETTINGS = {"trace_level"}
 ALWAYS = {"binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics"}
-SWITCHED_ON = {"system_shared_memory", "schedule_policy", "logging", "trace"}
+SWITCHED_ON = {"system_shared_memory", "schedule_policy", "logging"}
 
 
 def numbers(values: Any) -> list[int]:

@@ -310,3 +310,21 @@ def test_stages_beyond_the_last_are_the_last(member: Gatekeeper) -> None:
         assert list(served._flows) == [("full", None, 2)]
 
     run_in_engine(scenario)
+
+
+def test_a_requests_times_are_its_rows_mean_and_no_longer_than_the_request() -> None:
+    """Two hundred in batches of 32: the waits of the batches add up to more than the whole took."""
+
+    async def scenario(engine: Engine) -> None:
+        held = Gatekeeper()
+        engine.registry = Registry({"c": cascade(("only",), members=[held])})
+        waiting = asyncio.create_task(engine.infer(request(*[1.0] * 200)))
+        await begun(held)
+        await asyncio.sleep(0.05)
+        held.may_run.set()
+        await waiting
+        counters = engine.statistics.cascades["c"]
+        whole_s = counters.success.ns / 1e9
+        assert 0.02 < counters.spent.queue_s + counters.spent.compute_s <= whole_s
+
+    run_in_engine(scenario)

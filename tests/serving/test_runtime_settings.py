@@ -12,10 +12,17 @@ from tritonclient.utils import InferenceServerException
 
 from serving.errors import InvalidRequest, Unsupported
 from serving.runtime_settings import LogSettings, update_trace_settings
-from tests.servers import Server
+from tests.repositories import Repository
+from tests.servers import Server, serving
 
 CLIENTS = [pytest.param(triton_http, id="http"), pytest.param(triton_grpc, id="grpc")]
 DEFAULTS = {"log_info": True, "log_warning": True, "log_error": True, "log_verbose_level": 0}
+
+
+@pytest.fixture(scope="module")
+def server(repository: Repository) -> Iterator[Server]:
+    with serving(repository.path, "--allow-model-control") as running:
+        yield running
 
 
 def connect(module: ModuleType, server: Server) -> Any:
@@ -101,7 +108,7 @@ def logger() -> Iterator[tuple[logging.Logger, Lines]]:
 def test_what_the_log_lets_through(
     wanted: dict[str, Any], levels: list[str], logger: tuple[logging.Logger, Lines]
 ) -> None:
-    settings = LogSettings(logger[0])
+    settings = LogSettings(logger[0], is_allowed=True)
     assert settings.update(wanted) == DEFAULTS | wanted
     for level in ("debug", "info", "warning", "error", "critical"):
         getattr(logger[0], level)("a line")
@@ -123,7 +130,7 @@ def test_what_the_log_lets_through(
 def test_bad_log_settings_change_nothing(
     wanted: dict[str, Any], logger: tuple[logging.Logger, Lines]
 ) -> None:
-    settings = LogSettings(logger[0])
+    settings = LogSettings(logger[0], is_allowed=True)
     with pytest.raises(InvalidRequest, match=next(iter(wanted))):
         settings.update({"log_info": False} | wanted)
     assert settings.current() == DEFAULTS
@@ -134,3 +141,13 @@ def test_bad_log_settings_change_nothing(
 def test_other_traces_are_refused(wanted: dict[str, Any]) -> None:
     with pytest.raises(Unsupported, match=next(iter(wanted))):
         update_trace_settings(wanted)
+
+
+def test_the_log_is_fixed_unless_clients_may_control_the_server(repository: Repository) -> None:
+    with serving(repository.path) as fixed:
+        for module in (triton_http, triton_grpc):
+            with connect(module, fixed) as client:
+                assert logged(client.get_log_settings()) == DEFAULTS
+                with pytest.raises(InferenceServerException, match="log settings are fixed") as caught:
+                    client.update_log_settings({"log_error": False})
+                assert caught.value.status() in ("501", "StatusCode.UNIMPLEMENTED")
