@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from training.errors import TrainingError, WorkerError
+from training.errors import StoppedError, TrainingError, WorkerError
 from training.interrupt import SIGNALS
 
 TERMINATION_S = 60.0
@@ -93,6 +93,9 @@ def _result(receiver: Connection, process: BaseProcess) -> Any:
                 "a process died while it trained (out of memory?); --resume goes on from its last checkpoint"
             ) from None
     process.join()
+    if isinstance(error, StoppedError):
+        # A terminal's Ctrl-C reaches the workers too, and one may have heeded it before the trainer.
+        raise KeyboardInterrupt from error
     if error is not None:
         raise error
     return result

@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -122,6 +123,14 @@ def test_a_cascade_is_unloaded_and_loaded_again(
     assert version == "2"
 
 
+def wait_for(server: Server, text: str) -> None:
+    """In the server's log, whose lines come through a pipe."""
+    deadline = time.monotonic() + 30
+    while text not in "".join(server.output):
+        assert time.monotonic() < deadline, server.output
+        time.sleep(0.02)
+
+
 def states(client: Any) -> dict[str, str]:
     return {model["name"]: model["state"] for model in client.get_model_repository_index()}
 
@@ -161,7 +170,7 @@ def test_what_cannot_be_loaded_changes_nothing(shared: tuple[Server, Path], repo
         assert client.infer("digits", [image(triton_http, repository.test.image[:1])]).as_numpy(
             "label"
         ).shape == (1,)
-    assert "not JSON" in "".join(server.output)
+    wait_for(server, "not JSON")
 
 
 def test_a_member_is_loaded_again_where_it_is_described_otherwise(shared: tuple[Server, Path]) -> None:
@@ -175,7 +184,7 @@ def test_a_member_is_loaded_again_where_it_is_described_otherwise(shared: tuple[
         pytest.raises(InferenceServerException, match="cannot be loaded"),
     ):
         client.load_model("digits")
-    assert "has no output 'luck'" in "".join(server.output)
+    wait_for(server, "has no output 'luck'")
 
 
 def test_reloading_under_load_loses_no_request(shared: tuple[Server, Path], repository: Repository) -> None:

@@ -15,8 +15,9 @@ from cascade.scores_file import ScoresFile
 from cascade.stages import Stages
 from cascade.window import NOTHING, Tie, Window
 from serving.gate import Gate
-from serving.jobs import Batch, Job, Work
-from serving.registry import ServedCascade
+from serving.jobs import Batch, Job, Terms, Work
+from serving.served import ServedCascade
+from tests.serving.scheduling.test_scheduler import Curved
 
 NAMES = ("a", "b", "c", "d")
 ALL_STAGES: tuple[Stages, ...] = (
@@ -76,18 +77,17 @@ class Drawn:
 
 def served(drawn: Drawn, policy: Policy) -> ServedCascade:
     names = [name for stage in drawn.stages for name in stage]
-    return ServedCascade(
-        Cascade(
-            name="c",
-            version=1,
-            inputs=(TensorSpec(name="row", datatype="INT64", shape=(-1, 1)),),
-            classes=("0", "1", "2", "3"),
-            members=tuple(Member(name=n, version=1, sha256="", macs=1, inputs={"row": "row"}) for n in names),
-            stages=drawn.stages,
-            policies={"it": policy},
-            default_policy="it",
-        )
+    cascade = Cascade(
+        name="c",
+        version=1,
+        inputs=(TensorSpec(name="row", datatype="INT64", shape=(-1, 1)),),
+        classes=("0", "1", "2", "3"),
+        members=tuple(Member(name=n, version=1, sha256="", macs=1, inputs={"row": "row"}) for n in names),
+        stages=drawn.stages,
+        policies={"it": policy},
+        default_policy="it",
     )
+    return ServedCascade(cascade, tuple(map(Curved, names)))
 
 
 def split(works: list[Work], rng: np.random.Generator) -> list[Work]:
@@ -95,7 +95,8 @@ def split(works: list[Work], rng: np.random.Generator) -> list[Work]:
     pieces = []
     for work in works:
         if len(work.rows) > 1 and rng.random() < 0.5:
-            pieces += work.split(int(rng.integers(1, len(work.rows))))
+            first, work.rows = work.split(int(rng.integers(1, len(work.rows))))
+            pieces += [first, work]
         else:
             pieces.append(work)
     return pieces
@@ -119,10 +120,10 @@ def run(jobs: list[Job], scores: ScoresFile, rng: np.random.Generator) -> None:
         waiting = others + [same[place] for place in order[taken:]]
         member = scores.member(batch[0].job.served.slot_names[slot])
         rows = np.concatenate([work.job.inputs["row"][work.rows, 0] for work in batch])
-        gated = gate.pass_through(Batch("m", batch, 0.0), scores.outputs[member, rows])
+        gated = gate.pass_through(Batch(batch[0].job.served.slots[slot], batch), scores.outputs[member, rows])
         assert not gated.failed
         for exits in gated.exits:
-            exits.job.remaining -= exits.num_rows
+            exits.job.remaining -= len(exits.rows)
         for work in gated.forwarded:
             waiting += entering(work.job, work.rows, work.stage + 1)
 
@@ -148,7 +149,7 @@ def test_the_gate_agrees_with_the_replay_row_by_row(drawn: Drawn, seed: int, num
     pieces = [piece for piece in np.array_split(rng.permutation(ROWS), num_jobs) if len(piece)]
     limits = [(None, None, 1, 2)[int(rng.integers(4))] for _ in pieces]
     jobs = [
-        Job(cascade, "it", policy, limit, {"row": piece.reshape(-1, 1)}, (0.0, number))
+        Job(cascade, "it", policy, limit, {"row": piece.reshape(-1, 1)}, Terms(arrived_s=0.0, number=number))
         for number, (piece, limit) in enumerate(zip(pieces, limits, strict=True))
     ]
     run(jobs, scores, rng)
