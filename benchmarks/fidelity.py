@@ -11,8 +11,6 @@ Prints the counts and writes benchmarks/results/fidelity.json.
 
 import argparse
 import asyncio
-import json
-import platform
 import sys
 import tempfile
 import time
@@ -26,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from benchmarks.result_file import write_result
 from benchmarks.server_process import measured_server
 from cascade.policy import Policy
 from cascade.replay import Replay, replay
@@ -203,15 +202,13 @@ def main() -> int:
         compared = compare(repository, scores, pieces, got)
     wrong = sum(sum(row["differ_elsewhere"].values()) for row in compared)
     print(f"{wrong} differences away from a boundary, {len(pieces)} requests in {seconds:.1f} s", flush=True)
-    result = {
-        "machine": {"processor": platform.machine(), "python": platform.python_version()},
-        "rows": options.rows,
-        "requests": len(pieces),
-        "differ_elsewhere": wrong,
-        "compared": compared,
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(
+        options.out,
+        rows=options.rows,
+        requests=len(pieces),
+        differ_elsewhere=wrong,
+        compared=compared,
+    )
     return int(wrong > 0)
 
 

@@ -13,8 +13,6 @@ control is not found leaking.
 import argparse
 import asyncio
 import itertools
-import json
-import platform
 import sys
 import tempfile
 from collections import Counter
@@ -30,6 +28,7 @@ import uvloop
 
 from benchmarks.closed_loop import METHOD, HttpConnection, connect
 from benchmarks.mixed_requests import Malformed, grpc_good, grpc_malformed, http_good, http_malformed
+from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, Resources, measured_server
 from tests.repositories import Repository, make_repository
 
@@ -237,13 +236,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         server = measure(Path(folder) / "server", options.requests)
         control = measure(Path(folder) / "control", options.control_requests, CONTROL)
-    result = {
-        "machine": {"processor": platform.machine(), "python": platform.python_version()},
-        "server": server,
-        "control": control,
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(
+        options.out,
+        server=server,
+        control=control,
+    )
     is_control_found = {"memory", "descriptors"} <= set(control["leaks"])
     if not is_control_found:
         print("the control's leaks were not found, so the check is worth nothing", flush=True)

@@ -12,9 +12,7 @@ benchmarks/results/overload.json.
 """
 
 import argparse
-import json
 import math
-import platform
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.closed_loop import drive, http_request
 from benchmarks.open_loop import OUTCOMES, Phase, Played, Samples, play
 from benchmarks.repositories import real_repository
+from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, measured_server
 from loadtest.wire import Request
 
@@ -207,9 +206,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(options, Path(folder) / "repository")
-    result = {"machine": {"processor": platform.machine(), "python": platform.python_version()}, **measured}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(options.out, **measured)
 
 
 if __name__ == "__main__":

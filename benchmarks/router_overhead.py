@@ -8,9 +8,7 @@ Prints each measurement as it comes and writes benchmarks/results/router_overhea
 import argparse
 import asyncio
 import itertools
-import json
 import os
-import platform
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.closed_loop import Measured, drive_grpc, drive_http, grpc_request, http_request
 from benchmarks.offline_ideal import best_cpu_s_per_row
 from benchmarks.repositories import NOOP_IMAGE, REAL_IMAGE, noop_repository, real_repository
+from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, measured_server
 
 RESULT = Path(__file__).parent / "results" / "router_overhead.json"
@@ -138,16 +137,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = {
-            "machine": {"processor": platform.machine(), "python": platform.python_version()},
-            "noop_12_kb": measure_noop(Path(folder) / "noop", options.seconds),
-            "real": {
+        write_result(
+            options.out,
+            noop_12_kb=measure_noop(Path(folder) / "noop", options.seconds),
+            real={
                 title: measure_real(Path(folder) / title, names, options.seconds)
                 for title, names in NETWORKS.items()
             },
-        }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+        )
 
 
 if __name__ == "__main__":

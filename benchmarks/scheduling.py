@@ -9,7 +9,6 @@ and writes benchmarks/results/scheduling.json.
 
 import argparse
 import heapq
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.result_file import write_result
 from cascade.cascade_file import Cascade, TensorSpec
 from cascade.cascade_file import Member as MemberSpec
 from cascade.policy import Policy
@@ -357,7 +357,7 @@ def main() -> None:
         if scenario.deadline_s < math.inf:
             results.append(measure(scenario, CHOSEN, options.seconds, options.seeds, admits_all=True))
             print(results[-1], flush=True)
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
+    write_result(options.out, simulated=results)
 
 
 if __name__ == "__main__":

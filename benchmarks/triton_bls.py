@@ -12,8 +12,6 @@ Exitgate does. Prints each measurement as it comes and writes benchmarks/results
 
 import argparse
 import itertools
-import json
-import platform
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +28,7 @@ from numpy.typing import NDArray
 
 from benchmarks.closed_loop import drive, exchange_all, grpc_request, http_request
 from benchmarks.repositories import REAL_IMAGE, real_repository
+from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, measured_server, session_cpu_s
 from benchmarks.side_by_side import Blocks, Contender, alternate, pieces, throughput_ratio
 from benchmarks.triton_repository import BLS, Tuning, write_triton_repository
@@ -258,15 +257,13 @@ def main() -> None:
             bench = Bench(Path(path), repository, cascade, images, server, other)
             tune(bench, options.groups, options.tune_seconds)
             compared = compare(bench, options.blocks, options.seconds)
-    result = {
-        "machine": {"processor": platform.machine(), "python": platform.python_version()},
-        "onnxruntime": {"exitgate": onnxruntime.__version__, "triton": _triton_onnxruntime()},
-        "same_predictions": bench.checked,
-        "compared": compared,
-        "tried": [_point_row(point) for point in bench.points.values()],
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(
+        options.out,
+        onnxruntime={"exitgate": onnxruntime.__version__, "triton": _triton_onnxruntime()},
+        same_predictions=bench.checked,
+        compared=compared,
+        tried=[_point_row(point) for point in bench.points.values()],
+    )
 
 
 def _triton_onnxruntime() -> str:

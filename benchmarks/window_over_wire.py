@@ -9,8 +9,6 @@ Prints each measurement as it comes and writes benchmarks/results/window_over_wi
 
 import argparse
 import itertools
-import json
-import platform
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.closed_loop import exchange_all, grpc_request, http_request
 from benchmarks.repositories import REAL_IMAGE, real_repository
+from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, measured_server
 from benchmarks.side_by_side import Contender, alternate, pieces, throughput_ratio
 
@@ -101,16 +100,14 @@ def main() -> None:
             for protocol, rows in itertools.product(("http", "grpc"), (8, 1)):
                 measured.append(measure(server, protocol, rows, images, options.blocks, options.seconds))
                 print(measured[-1], flush=True)
-    result = {
-        "machine": {"processor": platform.machine(), "python": platform.python_version()},
-        "networks": NETWORKS,
-        "ideal": round(IDEAL, 3),
-        "target": TARGET,
-        "executed_by_second_member": shares,
-        "measured": measured,
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(
+        options.out,
+        networks=NETWORKS,
+        ideal=round(IDEAL, 3),
+        target=TARGET,
+        executed_by_second_member=shares,
+        measured=measured,
+    )
 
 
 if __name__ == "__main__":

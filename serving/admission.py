@@ -6,9 +6,10 @@ import numpy as np
 
 from cascade.cascade_file import TensorSpec
 from serving.config import Limits
-from serving.errors import InvalidRequest, TooLarge, Unsupported
+from serving.errors import InvalidRequest, Unsupported
 from serving.jobs import DEFAULT_LEVEL, LOWEST_LEVEL, Job, Terms
 from serving.messages import InferRequest, Parameter
+from serving.request_checks import check_datatype, check_rows, check_shape, other_inputs
 from serving.served import ServedCascade
 
 PARAMETERS = ("policy", "max_stages", "timeout", "priority", "strict")
@@ -81,31 +82,19 @@ def _check_outputs(request: InferRequest, served: ServedCascade) -> None:
 
 def _check_inputs(request: InferRequest, served: ServedCascade, limits: Limits) -> None:
     specs = served.cascade.inputs
-    wanted = {spec.name for spec in specs}
-    if request.inputs.keys() != wanted:
-        got = ", ".join(sorted(request.inputs)) or "none"
-        raise InvalidRequest(
-            f"model {served.name!r} takes inputs {', '.join(sorted(wanted))}; got {got[:200]}"
-        )
+    if request.inputs.keys() != {spec.name for spec in specs}:
+        raise other_inputs(served, request.inputs)
     for spec in specs:
         _check_input(spec, request)
     counts = {request.inputs[spec.name].shape[0] for spec in specs}
     if len(counts) > 1:
         raise InvalidRequest(f"inputs have different numbers of rows: {sorted(counts)}")
-    rows = counts.pop()
-    if rows > limits.max_request_rows:
-        raise TooLarge(f"{rows} rows; a request may have at most {limits.max_request_rows}")
+    check_rows(counts.pop(), limits)
 
 
 def _check_input(spec: TensorSpec, request: InferRequest) -> None:
-    datatype, shape = request.datatypes[spec.name], request.inputs[spec.name].shape
-    if datatype != spec.datatype:
-        raise InvalidRequest(f"input {spec.name!r} is {spec.datatype}; got {datatype[:80]}")
-    fits = len(shape) == len(spec.shape) and all(
-        want in (-1, got) for got, want in zip(shape, spec.shape, strict=True)
-    )
-    if not fits:
-        raise InvalidRequest(f"input {spec.name!r} has shape {list(spec.shape)}; got {list(shape)}")
     array = request.inputs[spec.name]
+    check_datatype(spec, request.datatypes[spec.name])
+    check_shape(spec, array.shape)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InvalidRequest(f"input {spec.name!r} holds values that are not finite")

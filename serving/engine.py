@@ -139,14 +139,14 @@ class Engine:
 
     def _expire(self, job: Job) -> None:
         """The deadline is near: answer with what the rows have come to, if each has come to something."""
-        if job.done is None or job.done.done():
+        if job.is_settled:
             return
         if job.is_strict or job.depth is None or (job.depth == 0).any():
-            job.done.set_exception(TimedOut("the deadline passed before the answer was there"))
+            job.settle(TimedOut("the deadline passed before the answer was there"))
             return
         for exits in cut_short(job, job.depth):
             self.statistics.rows_left(exits)
-        job.done.set_result(None)
+        job.settle()
 
     def _dispatch(self) -> None:
         now_s = time.monotonic()
@@ -225,8 +225,8 @@ class Engine:
             if job.depth is not None:
                 job.depth[exits.rows] = LEFT
             job.remaining -= len(exits.rows)
-            if job.remaining == 0 and job.done is not None:
-                job.done.set_result(None)
+            if job.remaining == 0:
+                job.settle()
 
     def _fail(self, ran: Ran) -> None:
         if not ran.gated.failed:
@@ -235,8 +235,7 @@ class Engine:
             self._logged_s = ran.started_s
             log.error("%s (%d requests)", ran.gated.failed[0][1], len(ran.gated.failed))
         for job, error in ran.gated.failed:
-            if job.done is not None and not job.done.done():
-                job.done.set_exception(error)
+            job.settle(error)
 
     async def load(self, name: str) -> None:
         """Serve a cascade as its file is now; requests under way keep the version that they came for.
@@ -272,8 +271,7 @@ class Engine:
     def abandon(self) -> None:
         """Tell every request under way that it gets no answer."""
         for job in list(self._active):
-            if job.done is not None and not job.done.done():
-                job.done.set_exception(Unavailable("the server stopped before the answer was there"))
+            job.settle(Unavailable("the server stopped before the answer was there"))
 
     async def drain(self) -> None:
         """Take no new requests, and wait until those under way have their answers."""

@@ -160,6 +160,15 @@ class Job:
         """Answered, failed, or given up by its client: its waiting rows need not run."""
         return self.done is not None and self.done.done()
 
+    def settle(self, error: Exception | None = None) -> None:
+        """It is answered, or has failed. Once: who comes later changes nothing."""
+        if self.done is None or self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+
     def shape_key(self, slot: int) -> ShapeKey:
         """Rows of equal shape share a batch; empty where all rows of the cascade have the same."""
         if not self.served.has_variable_rows:

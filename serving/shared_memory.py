@@ -212,15 +212,12 @@ class CudaSharedMemory:
     """Memory of GPUs, of which this server can register none."""
 
     def status(self, name: str = "") -> list[dict[str, Any]]:
-        self._check_none(name)
+        if name:
+            raise NotFound(f"unknown CUDA shared memory region {name[:80]!r}")
         return []
 
-    def register(self, name: str) -> None:
+    def register(self, name: str, key: Any, offset: Any, byte_size: Any) -> None:
         raise Unsupported(f"CUDA shared memory region {name[:80]!r}: CUDA shared memory is not offered here")
 
     def unregister(self, name: str = "") -> None:
         """None are soon unregistered; clients do so before they begin."""
-
-    def _check_none(self, name: str) -> None:
-        if name:
-            raise NotFound(f"unknown CUDA shared memory region {name[:80]!r}")

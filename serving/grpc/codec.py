@@ -12,7 +12,13 @@ from serving.datatypes import DTYPES, byte_strings_to_bytes, tensor_from_bytes
 from serving.errors import InvalidRequest
 from serving.json_tensors import tensor_from_json
 from serving.messages import InferRequest, InferResponse, Parameter
-from serving.request_checks import Intake, check_output_parameters, checked_id, checked_shape
+from serving.request_checks import (
+    Intake,
+    check_output_parameters,
+    checked_id,
+    checked_shape,
+    other_inputs,
+)
 from serving.shared_memory import Placement, SharedMemory, write_outputs
 
 SHARED = "shared_memory_region"
@@ -33,11 +39,11 @@ CONTENTS = {
 
 
 def decode(
-    message: pb.ModelInferRequest, num_typed: int, intake: Intake, deadline_s: float = math.inf
+    message: pb.ModelInferRequest, intake: Intake, deadline_s: float = math.inf
 ) -> tuple[InferRequest, dict[str, Placement]]:
-    """Views on the message's raw contents where it has them, arrays of its `num_typed` bytes of typed
-    contents otherwise; and which outputs go to shared memory."""
-    inputs, datatypes = _inputs(message, num_typed, intake)
+    """Views on the message's raw contents where it has them, arrays of its typed contents otherwise; and
+    which outputs go to shared memory."""
+    inputs, datatypes = _inputs(message, intake)
     request = InferRequest(
         message.model_name,
         message.model_version,
@@ -52,7 +58,7 @@ def decode(
 
 
 def _inputs(
-    message: pb.ModelInferRequest, num_typed: int, intake: Intake
+    message: pb.ModelInferRequest, intake: Intake
 ) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
     """Raw contents stand in the order of the inputs, but for those in shared memory."""
     arrays: dict[str, NDArray[np.generic]] = {}
@@ -60,28 +66,23 @@ def _inputs(
     raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
         _check_count(message)
-    used = shared = 0
-    slow = num_typed
+    used = 0
     for tensor in message.inputs:
         name, datatype = tensor.name, tensor.datatype
         if name in arrays:
             raise InvalidRequest(f"input {name[:80]!r} stands twice")
         shape = _shape(tensor, name, datatype)
         if not intake.check_input(name, datatype, shape):
-            raise intake.other_inputs(other.name for other in message.inputs)
+            raise other_inputs(intake.served, (other.name for other in message.inputs))
         placement = (
             intake.memory.placement(_parameters(tensor.parameters), f"input {name[:80]!r}")
             if tensor.parameters
             else None
         )
         if placement is not None:
-            shared = intake.check_shared(shared + placement.byte_size)
-            if datatype == "BYTES":
-                slow = intake.check_slow(slow + placement.byte_size)
-            arrays[name] = _raw(tensor, shape, placement.read())
+            arrays[name] = _raw(tensor, shape, intake.read(placement, datatype))
         elif raw:
-            if datatype == "BYTES":
-                slow = intake.check_slow(slow + len(raw[used]))
+            intake.count_strings(datatype, len(raw[used]))
             arrays[name] = _raw(tensor, shape, raw[used])
             used += 1
         else:

@@ -45,7 +45,7 @@ class Extensions:
         return pb.CudaSharedMemoryStatusResponse()
 
     async def CudaSharedMemoryRegister(self, request: Any, context: Context) -> Any:  # noqa: N802
-        self._services.cuda.register(request.name)
+        self._services.cuda.register(request.name, request.raw_handle, request.device_id, request.byte_size)
 
     async def CudaSharedMemoryUnregister(self, request: Any, context: Context) -> Any:  # noqa: N802
         self._services.cuda.unregister(request.name)

@@ -43,12 +43,13 @@ class HealthService:
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         told = None
         while True:
-            change = self._change  # taken first, so that no change falls between the look and the wait
+            # Taken first, so that no change falls between the look and the wait, nor into the telling.
+            change, is_ended = self._change, self._is_ended
             status = self._status(request.service)
             if status != told:
                 yield pb.HealthCheckResponse(status=status)
                 told = status
-            if self._is_ended:
+            if is_ended:
                 return
             await change.wait()
 

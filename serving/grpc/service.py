@@ -82,14 +82,14 @@ class InferenceService(Extensions):
 
     async def _infer(self, message: Any, deadline_s: float) -> Any:
         served = self._engine.registry.model(message.model_name, message.model_version)
-        intake = Intake(served, self._engine.limits, self._services.memory)
-        num_raw = sum(map(len, message.raw_input_contents))
-        num_typed = message.ByteSize() - num_raw
+        num_bytes = message.ByteSize()
+        num_typed = num_bytes - sum(map(len, message.raw_input_contents))
         self._check_typed(num_typed)
-        if intake.takes_long(num_typed, num_typed + num_raw):
-            request, placements = await asyncio.to_thread(decode, message, num_typed, intake, deadline_s)
+        intake = Intake(served, self._engine.limits, self._services.memory, num_slow=num_typed)
+        if intake.takes_long(num_bytes):
+            request, placements = await asyncio.to_thread(decode, message, intake, deadline_s)
         else:
-            request, placements = decode(message, num_typed, intake, deadline_s)
+            request, placements = decode(message, intake, deadline_s)
         job = await self._engine.infer(request)
         return encode(respond(request, job), placements)
 

@@ -13,7 +13,13 @@ from serving.http.json_document import parse_object
 from serving.http.raw_request import raw_tensor
 from serving.json_tensors import tensor_from_json
 from serving.messages import InferRequest, InferResponse, Parameter
-from serving.request_checks import Intake, check_output_parameters, checked_id, checked_shape
+from serving.request_checks import (
+    Intake,
+    check_output_parameters,
+    checked_id,
+    checked_shape,
+    other_inputs,
+)
 from serving.shared_memory import Placement, SharedMemory, write_outputs
 
 
@@ -37,7 +43,7 @@ def decode(
     document = parse_object(bytes(head), "the request")
     parameters = dict(_object(document.get("parameters", {}), "parameters"))
     binary_default = _flag(parameters.pop("binary_data_output", False), "binary_data_output")
-    arrays, datatypes = _inputs(document.get("inputs"), tail, len(head), intake)
+    arrays, datatypes = _inputs(document.get("inputs"), tail, intake)
     outputs, binary, placements = _requested(document.get("outputs", []), intake.memory)
     request_id = checked_id(document.get("id", ""))
     request = InferRequest(model, version, arrays, datatypes, request_id, _parameters(parameters), outputs)
@@ -47,8 +53,8 @@ def decode(
 def decode_raw(model: str, version: str, body: memoryview, intake: Intake) -> tuple[InferRequest, Encoding]:
     """A body that is nothing but one row of the one input; the answer's tensors are binary too."""
     specs = intake.served.cascade.inputs
-    if any(spec.datatype == "BYTES" for spec in specs):
-        intake.check_slow(len(body))
+    for spec in specs:
+        intake.count_strings(spec.datatype, len(body))
     spec, array = raw_tensor(specs, body)
     return InferRequest(model, version, {spec.name: array}, {spec.name: spec.datatype}), Encoding(True)
 
@@ -83,31 +89,26 @@ def _parameters(values: Mapping[str, Any]) -> dict[str, Parameter]:
 
 
 def _inputs(
-    entries: Any, tail: memoryview, num_json: int, intake: Intake
+    entries: Any, tail: memoryview, intake: Intake
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
     if not isinstance(entries, list) or not entries:
         raise InvalidRequest("inputs must be a list of at least one tensor")
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     datatypes: dict[str, str] = {}
-    offset = shared = 0
-    slow = num_json
+    offset = 0
     for entry in entries:
         name, datatype, shape = _header(_object(entry, "an input"))
         if name in arrays:
             raise InvalidRequest(f"input {name!r} stands twice")
         if not intake.check_input(name, datatype, shape):
-            raise intake.other_inputs(other.get("name") for other in entries if isinstance(other, dict))
+            raise other_inputs(intake.served, (e.get("name") for e in entries if isinstance(e, dict)))
         parameters = _object(entry.get("parameters", {}), f"input {name!r}: parameters")
         if (placement := intake.memory.placement(parameters, f"input {name!r}")) is not None:
             _check_alone(name, entry, parameters)
-            shared = intake.check_shared(shared + placement.byte_size)
-            if datatype == "BYTES":
-                slow = intake.check_slow(slow + placement.byte_size)
-            arrays[name] = tensor_from_bytes(name, datatype, shape, placement.read())
+            arrays[name] = tensor_from_bytes(name, datatype, shape, intake.read(placement, datatype))
         elif (size := _binary_size(name, entry, parameters)) is not None:
             data = _binary_data(name, tail[offset : offset + size], size)
-            if datatype == "BYTES":
-                slow = intake.check_slow(slow + size)
+            intake.count_strings(datatype, size)
             arrays[name] = tensor_from_bytes(name, datatype, shape, data)
             offset += size
         else:

@@ -13,8 +13,8 @@ from serving.shared_memory import CudaSharedMemory, SharedMemory
 
 def add_extensions(app: FastAPI, services: Services) -> None:
     _add_model_control(app, services)
-    _add_system_memory(app, services.memory)
-    _add_cuda_memory(app, services.cuda)
+    _add_memory(app, "system", services.memory)
+    _add_memory(app, "cuda", services.cuda)
     _add_trace_settings(app, services)
     _add_log_settings(app, services)
 
@@ -40,8 +40,8 @@ def _parameters(document: dict[str, Any]) -> dict[str, Any]:
     return parameters
 
 
-def _add_system_memory(app: FastAPI, memory: SharedMemory) -> None:
-    prefix = "/v2/systemsharedmemory"
+def _add_memory(app: FastAPI, kind: str, memory: SharedMemory | CudaSharedMemory) -> None:
+    prefix = f"/v2/{kind}sharedmemory"
 
     @app.get(prefix + "/status")
     @app.get(prefix + "/region/{region}/status")
@@ -58,26 +58,6 @@ def _add_system_memory(app: FastAPI, memory: SharedMemory) -> None:
     @app.post(prefix + "/region/{region}/unregister")
     async def unregister(region: str = "") -> dict[str, Any]:
         memory.unregister(region)
-        return {}
-
-
-def _add_cuda_memory(app: FastAPI, cuda: CudaSharedMemory) -> None:
-    prefix = "/v2/cudasharedmemory"
-
-    @app.get(prefix + "/status")
-    @app.get(prefix + "/region/{region}/status")
-    async def cuda_status(region: str = "") -> list[dict[str, Any]]:
-        return cuda.status(region)
-
-    @app.post(prefix + "/region/{region}/register")
-    async def cuda_register(region: str) -> dict[str, Any]:
-        cuda.register(region)
-        return {}
-
-    @app.post(prefix + "/unregister")
-    @app.post(prefix + "/region/{region}/unregister")
-    async def cuda_unregister(region: str = "") -> dict[str, Any]:
-        cuda.unregister(region)
         return {}
 
 

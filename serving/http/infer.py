@@ -70,8 +70,10 @@ class InferenceRoute:
         body = await self._body(scope, receive)
         if packing is not None:
             body = await decompressed(body, packing, self._engine.limits.max_body_bytes)
-        intake = Intake(served, self._engine.limits, self._memory)
-        request, encoding = await _decoded(model, version, body, _json_length(scope), intake)
+        json_length = _json_length(scope)
+        num_json = len(body) if json_length is None else json_length
+        intake = Intake(served, self._engine.limits, self._memory, num_slow=num_json)
+        request, encoding = await _decoded(model, version, body, json_length, intake)
         job = await self._engine.infer(request)
         content, json_length = encode(respond(request, job), encoding)
         headers = [JSON_TYPE] if json_length is None else [BINARY_TYPE, _length(json_length)]
@@ -105,11 +107,10 @@ class InferenceRoute:
 async def _decoded(
     model: str, version: str, body: memoryview, json_length: int | None, intake: Intake
 ) -> tuple[InferRequest, Encoding]:
-    num_json = len(body) if json_length is None else json_length
     limit = intake.limits.max_json_bytes
-    if num_json > limit:
+    if intake.num_slow > limit:
         raise TooLarge(f"more than {limit} bytes of JSON; send binary tensors")
-    if intake.takes_long(num_json, len(body)):
+    if intake.takes_long(len(body)):
         return await asyncio.to_thread(_decode, model, version, body, json_length, intake)
     return _decode(model, version, body, json_length, intake)
 

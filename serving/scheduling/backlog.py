@@ -120,7 +120,7 @@ class Backlog:
     def finished(self, batch: Batch) -> None:
         """Prices follow what the member has shown, and what its rows have turned out to need."""
         del self._running[batch]
-        for job in {id(work.job.flow): work.job for work in batch.works}.values():
+        for job in {work.job.flow: work.job for work in batch.works}.values():
             self._price(job)
 
     def _price(self, job: Job) -> None:

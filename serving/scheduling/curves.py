@@ -10,7 +10,6 @@ FORGETTING = 0.98
 LONGEST = 4.0
 """A batch counts as at most so many times as long as expected: the machine's hiccups are not the member's."""
 
-
 WORTHWHILE = 0.95
 """Of the rows a second at full batches: so efficient a batch is about as good."""
 

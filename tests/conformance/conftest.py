@@ -8,7 +8,6 @@ import pytest
 from tests.conformance.clients import ALL, Client, RunningServer, connect
 from tests.conformance.targets import (
     MEMBER,
-    NOT_YET,
     SERVER_FLAGS,
     SERVERS,
     TARGETS,
@@ -33,9 +32,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.filterwarnings(UNREAD))
-            for entry in NOT_YET:
-                if entry.fits(item):
-                    item.add_marker(pytest.mark.xfail(reason=entry.reason, strict=True))
 
 
 @pytest.fixture(scope="package")

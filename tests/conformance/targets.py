@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from cascade.replay import replay
@@ -26,25 +25,6 @@ VERSION = "1"
 INPUT = "image"
 
 SERVER_FLAGS = ("--allow-model-control", "--allow-shared-memory")
-
-
-@dataclass(frozen=True)
-class NotYet:
-    """A check that this server does not pass yet: all of it, or where all of `only` are its parameters."""
-
-    check: str
-    reason: str
-    only: tuple[str, ...] = ()
-
-    def fits(self, item: pytest.Item) -> bool:
-        callspec = getattr(item, "callspec", None)
-        values = set(map(str, callspec.params.values())) if callspec else set()
-        is_ours = bool(values & {"exitgate", "member", "cascade"})
-        return is_ours and self.check == getattr(item, "originalname", item.name) and set(self.only) <= values
-
-
-NOT_YET: tuple[NotYet, ...] = ()
-"""Strict: what begins to pass must leave the list."""
 
 
 @dataclass(frozen=True, kw_only=True)

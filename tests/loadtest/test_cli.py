@@ -207,7 +207,13 @@ def test_an_interrupt_keeps_what_was_measured(server: TinyServer, tmp_path: Path
         "--duration",
         "60",
     ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
+    # A shell's background jobs, and so a test run among them, have SIGINT ignored, and hand that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         wait_until(lambda: server.num_requests > 20)
         process.send_signal(signal.SIGINT)
         _, printed = process.communicate(timeout=60)

@@ -16,7 +16,7 @@ def spec(name: str, datatype: str, *shape: int) -> TensorSpec:
     return TensorSpec(name=name, datatype=datatype, shape=shape)
 
 
-def intake(*inputs: TensorSpec, memory: SharedMemory = NO_MEMORY, **limits: Any) -> Intake:
+def intake(*inputs: TensorSpec, memory: SharedMemory = NO_MEMORY, num_slow: int = 0, **limits: Any) -> Intake:
     member = Member(name="m-0", version=1, sha256="0" * 64, macs=1.0, inputs={i.name: i.name for i in inputs})
     cascade = Cascade(
         name="m",
@@ -28,4 +28,4 @@ def intake(*inputs: TensorSpec, memory: SharedMemory = NO_MEMORY, **limits: Any)
         policies={"full": Policy(kind="full", num_stages=1)},
         default_policy="full",
     )
-    return Intake(ServedCascade(cascade, ()), Limits(**limits), memory)
+    return Intake(ServedCascade(cascade, ()), Limits(**limits), memory, num_slow)

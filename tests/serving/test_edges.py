@@ -53,58 +53,45 @@ def raising(error: Exception) -> Any:
     return infer
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0.0, "1"), (0.2, "1"), (2.1, "3")])
-def test_overload_says_when_to_come_again(seconds: float, told: str, repository: Repository) -> None:
-    async def scenario() -> None:
-        async with edges(repository, raising(Overloaded("too much is queued", seconds))) as served:
+def refused(repository: Repository, error: Exception) -> tuple[tuple[int, dict[str, str], Any], Any]:
+    """What a request that ends with `error` is told, over HTTP and over gRPC."""
+
+    async def scenario() -> Any:
+        async with edges(repository, raising(error)) as served:
             reader, writer = await connect(served.http)
             writer.write(REQUEST)
-            status, headers, document = await answer(reader)
+            over_http = await answer(reader)
             writer.close()
-            assert (status, headers["retry-after"]) == (503, told)
-            assert document == {"error": "too much is queued"}
             async with grpc.aio.insecure_channel(served.grpc) as channel:
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message())
-            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert caught.value.details() == "too much is queued"
-            assert dict(caught.value.trailing_metadata())["retry-after"] == told
+        return over_http, caught.value
 
-    asyncio.run(scenario())
+    return asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.0, "1"), (0.2, "1"), (2.1, "3")])
+def test_overload_says_when_to_come_again(seconds: float, told: str, repository: Repository) -> None:
+    (status, headers, document), over_grpc = refused(repository, Overloaded("too much is queued", seconds))
+    assert (status, headers["retry-after"]) == (503, told)
+    assert document == {"error": "too much is queued"}
+    assert over_grpc.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert over_grpc.details() == "too much is queued"
+    assert dict(over_grpc.trailing_metadata())["retry-after"] == told
 
 
 def test_a_deadline_that_passed(repository: Repository) -> None:
-    async def scenario() -> None:
-        async with edges(repository, raising(TimedOut("the deadline passed"))) as served:
-            reader, writer = await connect(served.http)
-            writer.write(REQUEST)
-            status, headers, document = await answer(reader)
-            writer.close()
-            assert (status, document) == (503, {"error": "the deadline passed"})
-            assert "retry-after" not in headers
-            async with grpc.aio.insecure_channel(served.grpc) as channel:
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message())
-            assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-
-    asyncio.run(scenario())
+    (status, headers, document), over_grpc = refused(repository, TimedOut("the deadline passed"))
+    assert (status, document) == (503, {"error": "the deadline passed"})
+    assert "retry-after" not in headers
+    assert over_grpc.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_a_bug_tells_no_more_than_its_kind(repository: Repository, caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario() -> None:
-        async with edges(repository, raising(KeyError("/secret/path"))) as served:
-            reader, writer = await connect(served.http)
-            writer.write(REQUEST)
-            status, _, document = await answer(reader)
-            writer.close()
-            assert (status, document) == (500, {"error": "internal error: KeyError"})
-            async with grpc.aio.insecure_channel(served.grpc) as channel:
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message())
-            assert caught.value.code() == grpc.StatusCode.INTERNAL
-            assert caught.value.details() == "internal error: KeyError"
-
-    asyncio.run(scenario())
+    (status, _, document), over_grpc = refused(repository, KeyError("/secret/path"))
+    assert (status, document) == (500, {"error": "internal error: KeyError"})
+    assert over_grpc.code() == grpc.StatusCode.INTERNAL
+    assert over_grpc.details() == "internal error: KeyError"
     assert [record.message for record in caplog.records if record.name == "exitgate"] == [
         "a request failed"
     ] * 2

@@ -24,5 +24,5 @@ MEMORY = SharedMemory(is_allowed=True, max_read_bytes=1)
 def test_the_event_loop_waits_for_no_long_decoding(
     num_slow: int, num_bytes: int, memory: SharedMemory, datatype: str, expected: bool
 ) -> None:
-    takes = intake(spec("first", "FP32", -1, 2), spec("x", datatype, -1), memory=memory)
-    assert takes.takes_long(num_slow, num_bytes) is expected
+    takes = intake(spec("first", "FP32", -1, 2), spec("x", datatype, -1), memory=memory, num_slow=num_slow)
+    assert takes.takes_long(num_bytes) is expected

@@ -1,9 +1,11 @@
 """grpc.health.v1: one look, watching, and how watches end."""
 
+import asyncio
 import queue
 import threading
 import time
 from collections.abc import Iterator
+from typing import cast
 
 import grpc
 import pytest
@@ -11,8 +13,12 @@ import tritonclient.grpc as triton_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2
 
+from serving.engine import Engine
+from serving.grpc.health import HealthService
+from serving.registry import Registry
 from tests.repositories import Repository
 from tests.servers import Server, serving
+from tests.serving.in_process import ToldEngine
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -124,3 +130,14 @@ def test_a_watch_follows_what_is_loaded(repository: Repository) -> None:
         assert found.get(timeout=10) == NOT_SERVING
         reader.join(timeout=10)
         assert not reader.is_alive()
+
+
+def test_an_end_that_comes_while_a_watch_is_told_something_is_told_too() -> None:
+    async def scenario() -> list[int]:
+        health = HealthService(cast(Engine, ToldEngine(Registry({}))))
+        watch = health.Watch(asked(""), None)
+        told = [(await anext(watch)).status]
+        health.end()  # the generator still stands where it told the first
+        return told + [answer.status async for answer in watch]
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == [SERVING, NOT_SERVING]

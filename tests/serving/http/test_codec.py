@@ -239,14 +239,17 @@ def test_strings_count_as_json_does() -> None:
     head = json.dumps({"inputs": [words, numbers]}).encode()
     body = memoryview(head + texts + bytes(4000))
     specs, slow = (spec("w", "BYTES", -1), spec("x", "UINT8", -1)), len(head) + len(texts)
-    request, _ = decode("m", "", body, len(head), intake(*specs, max_json_bytes=slow))
+    request, _ = decode("m", "", body, len(head), intake(*specs, num_slow=len(head), max_json_bytes=slow))
     assert request.inputs["w"].tolist() == ["a"] * 20
     with pytest.raises(TooLarge, match=f"more than {slow - 1} bytes of strings and what else is not raw"):
-        decode("m", "", body, len(head), intake(*specs, max_json_bytes=slow - 1))
+        decode("m", "", body, len(head), intake(*specs, num_slow=len(head), max_json_bytes=slow - 1))
 
 
 def test_a_raw_string_counts_too() -> None:
-    takes = intake(spec("w", "BYTES", -1, 1), max_json_bytes=9)
-    assert decode_raw("m", "", memoryview(b"x" * 9), takes)[0].inputs["w"].tolist() == [["x" * 9]]
+    def decoded(num_bytes: int) -> list[Any]:
+        takes = intake(spec("w", "BYTES", -1, 1), max_json_bytes=9)
+        return decode_raw("m", "", memoryview(b"x" * num_bytes), takes)[0].inputs["w"].tolist()
+
+    assert decoded(9) == [["x" * 9]]
     with pytest.raises(TooLarge, match="more than 9 bytes of strings"):
-        decode_raw("m", "", memoryview(b"x" * 10), takes)
+        decoded(10)

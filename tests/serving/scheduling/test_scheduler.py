@@ -78,6 +78,17 @@ def taken(batch: Batch | None) -> tuple[str, list[tuple[float, list[int]]]]:
     return batch.member.key, [(float(work.job.inputs["x"][0, 0]), work.rows.tolist()) for work in batch.works]
 
 
+def members_run(plan: Scheduler, times: int, now_s: float = 0.0) -> list[str]:
+    """Of the next batches, each done before the one after."""
+    members = []
+    for _ in range(times):
+        batch = plan.next_batch(now_s)
+        assert batch is not None
+        members.append(batch.member.key)
+        plan.finish(batch)
+    return members
+
+
 def forward_all(batch: Batch) -> list[Work]:
     return batch.works
 
@@ -132,13 +143,7 @@ def test_the_queue_whose_head_has_waited_longest_goes_first() -> None:
     plan.forward([Work(early, np.array([0]), 0, 0, 0.0)], 0.2)
     plan.finish(batch)
     plan.submit(job(4, 2, deadline_s=0.8), 0.3)
-    members = []
-    for _ in range(3):
-        batch = plan.next_batch(0.4)
-        assert batch is not None
-        members.append(batch.member.key)
-        plan.finish(batch)
-    assert members == ["first/1", "second/1", "first/1"]
+    assert members_run(plan, 3, 0.4) == ["first/1", "second/1", "first/1"]
 
 
 def test_members_of_one_stage_all_get_the_rows() -> None:
@@ -194,19 +199,11 @@ def test_a_cascade_that_ran_alone_is_not_starved_by_one_that_comes_when_nothing_
     plan = scheduler()
     for number in range(100):
         plan.submit(job(4, number, early), 0.0)
-        batch = plan.next_batch(0.0)
-        assert batch is not None
-        plan.finish(batch)
-    members = []
+        members_run(plan, 1)
     for number in range(20):
         plan.submit(job(4, number, late), 0.0)
         plan.submit(job(4, number, early), 0.0)
-    for _ in range(10):
-        batch = plan.next_batch(0.0)
-        assert batch is not None
-        members.append(batch.member.key)
-        plan.finish(batch)
-    assert sorted(members) == ["e/1"] * 5 + ["l/1"] * 5
+    assert sorted(members_run(plan, 10)) == ["e/1"] * 5 + ["l/1"] * 5
 
 
 def test_every_row_runs_once_per_stage_under_random_events() -> None:
@@ -283,13 +280,7 @@ def test_a_flood_of_one_cascade_does_not_starve_another() -> None:
         plan.submit(job(4, number, flood, deadline_s=1.0), 0.0)
     for number in range(3):
         plan.submit(job(4, number, other, deadline_s=50.0), 0.0)
-    members = []
-    for _ in range(6):
-        batch = plan.next_batch(0.0)
-        assert batch is not None
-        members.append(batch.member.key)
-        plan.finish(batch)
-    assert sorted(members) == ["f/1"] * 3 + ["o/1"] * 3
+    assert sorted(members_run(plan, 6)) == ["f/1"] * 3 + ["o/1"] * 3
 
 
 def test_a_cascade_that_was_idle_has_no_credit() -> None:
@@ -297,19 +288,10 @@ def test_a_cascade_that_was_idle_has_no_credit() -> None:
     plan = scheduler()
     for number in range(20):
         plan.submit(job(4, number, early), 0.0)
-    for _ in range(10):
-        batch = plan.next_batch(0.0)
-        assert batch is not None
-        plan.finish(batch)
+    members_run(plan, 10)
     for number in range(10):
         plan.submit(job(4, number, late), 0.0)
-    members = []
-    for _ in range(6):
-        batch = plan.next_batch(0.0)
-        assert batch is not None
-        members.append(batch.member.key)
-        plan.finish(batch)
-    assert sorted(members) == ["e/1"] * 3 + ["l/1"] * 3
+    assert sorted(members_run(plan, 6)) == ["e/1"] * 3 + ["l/1"] * 3
 
 
 def test_cascades_that_share_a_member_share_its_batches() -> None:
