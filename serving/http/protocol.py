@@ -96,9 +96,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer.cancel()
         if self._task is None:
             return
-        self._served.disconnected = (
-            True  # uvicorn says so to the last request, which may wait behind this one
-        )
+        # uvicorn says so to the last request, which may wait behind this one.
+        self._served.disconnected = True
         # Only inference may end in the middle; loading, say, has others who depend on it.
         if is_inference(cast(Scope, self._served.scope)):
             self._task.cancel()  # which does nothing to one that is done

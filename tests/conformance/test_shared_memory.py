@@ -1,6 +1,7 @@
 """System shared memory: tensors that never pass the wire."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -46,11 +47,23 @@ def regions(target: Target, kind: str) -> Iterator[tuple[Region, Region]]:
 
 @pytest.fixture
 def registered(client: Client, regions: tuple[Region, Region]) -> Iterator[tuple[Region, Region]]:
-    client.unregister_system_shared_memory()
+    unregister_all(client)
     for region in regions:
         client.register_system_shared_memory(region.name, region.key, region.size)
     yield regions
-    client.unregister_system_shared_memory()
+    unregister_all(client)
+
+
+def unregister_all(client: Client) -> None:
+    """Triton holds a region for a moment longer than the request whose refusal it has sent."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return client.unregister_system_shared_memory()
+        except InferenceServerException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def status(client: Client, *names: str) -> dict[str, dict[str, Any]]:
