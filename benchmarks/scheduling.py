@@ -26,6 +26,7 @@ from cascade.runtime import ServiceCurve
 from serving.config import SchedulerConfig
 from serving.errors import Overloaded
 from serving.jobs import LEFT, Batch, Job, Terms, Work
+from serving.members import EMBEDDED
 from serving.scheduling.backlog import Backlog
 from serving.scheduling.curves import LearntCurve
 from serving.scheduling.scheduler import Lane, Queue, Rank, Rule, Scheduler, longest_waiting_first
@@ -149,6 +150,7 @@ def scenarios() -> list[Scenario]:
 
 
 class SimulatedMember:
+    pool = EMBEDDED
     output_datatype = "FP32"
 
     def __init__(self, name: str, curve: ServiceCurve) -> None:
@@ -156,7 +158,9 @@ class SimulatedMember:
         self.truth = curve
         self.curve = LearntCurve(curve, MAX_ROWS)
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.floating]:
+    def run(
+        self, inputs: Mapping[str, NDArray[np.generic]], deadline_s: float = math.inf
+    ) -> NDArray[np.floating]:
         raise AssertionError("nothing is run in simulated time")
 
 

@@ -63,11 +63,10 @@ def check_labels(labels: NDArray[np.integer], num_classes: int) -> None:
 def check_values(name: str, outputs: Outputs, kind: OutputKind) -> None:
     """Every value is finite; probabilities are not negative and sum to 1 within SUM_TOLERANCE."""
     _, num_rows, num_classes = outputs.shape
-    wrong_of = _wrong_probabilities if kind == "probabilities" else _not_finite
 
     def suspects(rows: slice) -> tuple[Rows, Rows]:
         """The chunk's rows that are not finite, and those that are but are no probabilities."""
-        wrong = rows.start + np.flatnonzero(_any_of(wrong_of(member[rows]) for member in outputs))
+        wrong = rows.start + np.flatnonzero(_any_of(wrong_rows(member[rows], kind) for member in outputs))
         infinite = _any_of(_not_finite(member[wrong]) for member in outputs)
         return wrong[infinite], wrong[~infinite]
 
@@ -77,6 +76,11 @@ def check_values(name: str, outputs: Outputs, kind: OutputKind) -> None:
         raise FormatError(f"{name} are not finite in {_rows(not_finite)}")
     if len(not_summing):
         raise FormatError(f"{name} are negative or do not sum to 1 in {_rows(not_summing)}")
+
+
+def wrong_rows(outputs: Outputs, kind: OutputKind) -> NDArray[np.bool_]:
+    """Of `(..., classes)` outputs, those that can be no prediction."""
+    return _wrong_probabilities(outputs) if kind == "probabilities" else _not_finite(outputs)
 
 
 def _not_finite(outputs: Outputs) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ def respond(request: InferRequest, job: Job) -> InferResponse:
         parameters={
             "policy": job.policy_name,
             "cascade_version": job.served.version,
-            "degraded": job.cut_answer is not None,
+            "degraded": job.is_degraded,
         },
         datatypes={name: outputs[name].datatype for name in names},
         outputs={name: _output(job, name) for name in names},

@@ -78,6 +78,25 @@ class SchedulerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BreakerConfig:
+    """When a member is left out. A batch has failed where the member did, or took longer than `slow_s` and
+    than `slow_factor` times what is expected of it. After `most_failures` in a row, or half of a second's
+    batches, nothing is sent to it but, after `retry_s` and then twice as long each time up to `max_retry_s`,
+    one batch that tries it.
+    """
+
+    slow_s: float = 2.0
+    slow_factor: float = 5.0
+    most_failures: int = 3
+    retry_s: float = 0.5
+    max_retry_s: float = 4.0
+
+    def __post_init__(self) -> None:
+        for name in ("slow_s", "slow_factor", "most_failures", "retry_s", "max_retry_s"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RuntimeChoice:
     """What was asked for of how members are run; None leaves it to the cascade files and the defaults."""
 

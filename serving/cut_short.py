@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.decision import ExitReason, conclude
-from serving.gate import Exits, write
+from serving.exits import Exits, write
 from serving.jobs import LEFT, Answer, Job
 
 
@@ -22,7 +22,8 @@ def cut_short(job: Job, depth: NDArray[np.int8]) -> Iterator[Exits]:
         outputs = [kept[rows] for slot in slots if (kept := job.outputs[slot]) is not None]
         kinds = job.served.kinds[: len(slots)]
         conclusion = conclude(job.policy, stages - 1, outputs, kinds, stages, cut_as=ExitReason.DEADLINE)
-        yield Exits(job, stages - 1, rows, *write(answer, stages - 1, rows, conclusion, slice(None)))
+        written = write(answer, stages - 1, rows, conclusion, slice(None))
+        yield Exits(job, stages - 1, stages, rows, *written, is_degraded=True)
 
 
 def _copied(answer: Answer, settled: NDArray[np.bool_]) -> Answer:

@@ -1,24 +1,23 @@
 """Drives the scheduler: jobs in from the edges, batches out to worker threads, answers back.
 
-The scheduler and all counters live on the event loop's thread. A worker gathers, runs and gates a
-batch, and hands the outcome over with one wake-up of the loop.
+The scheduler and all counters live on the event loop's thread. A worker's thread gathers, runs and gates a
+batch, and hands the outcome over with one wake-up of the loop. Rows that lose a member go on without it.
 """
 
 import asyncio
 import logging
 import math
-import queue
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from serving.admission import admit
-from serving.config import Limits, SchedulerConfig
+from serving.breakers import Breakers
+from serving.config import BreakerConfig, Limits, SchedulerConfig
 from serving.cut_short import cut_short
 from serving.errors import (
     InvalidRequest,
-    MemberFailed,
+    MemberDown,
     Overloaded,
     RequestError,
     StartupError,
@@ -26,49 +25,46 @@ from serving.errors import (
     Unavailable,
     Unsupported,
 )
-from serving.gate import Gate, Gated, gather
-from serving.jobs import LEFT, Batch, Job, Spent
+from serving.exits import Exits
+from serving.gate import Gate, Gated
+from serving.jobs import LEFT, Job, Work
 from serving.loading import Loader
+from serving.members import Member
 from serving.messages import InferRequest
 from serving.registry import Registry
+from serving.running import Ran, run_batch
 from serving.scheduling.backlog import Backlog
 from serving.scheduling.scheduler import Scheduler
 from serving.served import ServedCascade
 from serving.statistics import Outcome, Statistics
+from serving.workers import Workers
 
 log = logging.getLogger("exitgate")
 LOG_EVERY_S = 1.0
-JOIN_S = 1.0
-
-
-@dataclass(slots=True)
-class Ran:
-    """What became of a batch, when it began and what it took."""
-
-    batch: Batch
-    gated: Gated
-    started_s: float
-    spent: Spent
+DEFAULT_BREAKER = BreakerConfig()
 
 
 class Engine:
     """Phases: `start`, any number of `infer`, `drain`, `stop`."""
 
     def __init__(
-        self, registry: Registry, config: SchedulerConfig, limits: Limits, loader: Loader | None = None
+        self,
+        registry: Registry,
+        config: SchedulerConfig,
+        limits: Limits,
+        loader: Loader | None = None,
+        breaker: BreakerConfig = DEFAULT_BREAKER,
     ) -> None:
         self.registry = registry
         self.limits = limits
         self.statistics = Statistics()
+        self.breakers = Breakers(breaker, self._left_out)
         self.is_accepting = False
         self._loader = loader
         self._loading = asyncio.Lock()
-        self._scheduler = Scheduler(config)
+        self._scheduler = Scheduler(config, admits=self.breakers.admits)
         self._backlog = Backlog(config)
         self._gate = Gate()
-        self._num_workers = config.num_workers
-        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self._workers: list[threading.Thread] = []
         self._active: set[Job] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -84,12 +80,9 @@ class Engine:
         return len(self._active)
 
     def start(self) -> None:
-        """Start the workers; must be called on the event loop that will call `infer`."""
+        """Take requests; must be called on the event loop that will call `infer`."""
         self._loop = asyncio.get_running_loop()
-        for number in range(self._num_workers):
-            worker = threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
-            worker.start()
-            self._workers.append(worker)
+        self._workers = Workers(partial(run_batch, gate=self._gate), self._settle)
         self.is_accepting = True
 
     async def infer(self, request: InferRequest) -> Job:
@@ -117,7 +110,7 @@ class Engine:
         self._active.add(job)
         self._idle.clear()
         last_call = self._last_call(job)
-        self._scheduler.submit(job, now_s)
+        self._without(self._scheduler.submit(job, now_s))
         self._dispatch()
         try:
             await job.done
@@ -146,96 +139,73 @@ class Engine:
             return
         for exits in cut_short(job, job.depth):
             self.statistics.rows_left(exits)
+        job.is_degraded = True
         job.settle()
 
     def _dispatch(self) -> None:
         now_s = time.monotonic()
         while (batch := self._scheduler.next_batch(now_s)) is not None:
             self._backlog.started(batch, now_s)
-            self._batches.put(batch)
-
-    def _work(self) -> None:
-        """A worker thread's life."""
-        while (batch := self._batches.get()) is not None:
-            ran = self._run(batch)
-            try:
-                self._loop.call_soon_threadsafe(self._settle, ran)
-            except RuntimeError:  # the loop is closed: nobody waits for this batch any more
-                return
-
-    def _run(self, batch: Batch) -> Ran:
-        started_s, spent = time.monotonic(), Spent()
-        try:
-            gated = self._through(batch, spent)
-        except Exception as error:  # a bug, and still the requests of the batch must be told
-            log.exception("a batch for %s failed", batch.member.key)
-            text = f"internal error in a batch for member {batch.member.key!r}: {type(error).__name__}"
-            gated = Gated(failed=[(work.job, MemberFailed(text)) for work in batch.works])
-        return Ran(batch, gated, started_s, spent)
-
-    def _through(self, batch: Batch, spent: Spent) -> Gated:
-        """Run and gate. A batch that fails is halved until what the member cannot bear is one request's
-        alone, and harms no neighbour."""
-        began_s = time.monotonic()
-        inputs = gather(batch)
-        gathered_s = time.monotonic()
-        spent.input_s += gathered_s - began_s
-        try:
-            outputs = batch.member.run(inputs)
-        except MemberFailed as error:
-            spent.infer_s += time.monotonic() - gathered_s
-            if len(batch.works) == 1:
-                return Gated(failed=[(batch.works[0].job, error)])
-            middle, gated = len(batch.works) // 2, Gated()
-            for half in (batch.works[:middle], batch.works[middle:]):
-                gated.add(self._through(Batch(batch.member, half), spent))
-            return gated
-        ran_s = time.monotonic()
-        gated = self._gate.pass_through(batch, outputs)
-        spent.infer_s += ran_s - gathered_s
-        spent.output_s += time.monotonic() - ran_s
-        return gated
+            self.breakers.started(batch)
+            self._workers.put(batch)
 
     def _settle(self, ran: Ran) -> None:
         """Back on the loop: free the worker, send rows on, answer the jobs that are through."""
         batch = ran.batch
         self._scheduler.finish(batch)
-        self.statistics.batch_done(batch, ran.started_s, ran.spent, [job for job, _ in ran.gated.failed])
-        if not ran.gated.failed:
+        self.statistics.batch_done(ran)
+        if not ran.gated.lost:
             batch.member.curve.observe(batch.num_rows, ran.spent.compute_s)
-        self._fail(ran)
+        self._report(ran)
         self._advance(ran.gated)
         self._backlog.finished(batch)
+        self.breakers.ended(batch, is_failure=ran.has_failed)
         self._dispatch()
 
     def _advance(self, gated: Gated) -> None:
+        for job, error in gated.failed:
+            job.settle(error)
         for work in gated.forwarded:
-            work.job.flow.decided(work.stage, len(work.rows), len(work.rows))
-            self._backlog.forwarded(work)
             if work.job.depth is not None:
                 work.job.depth[work.rows] = work.stage + 1
-        self._scheduler.forward(gated.forwarded, time.monotonic())
+        onward = gated.forwarded + gated.fell_over
+        for work in onward:
+            work.job.flow.decided(work.stage, len(work.rows), len(work.rows))
+            self._backlog.forwarded(work)
         for exits in gated.exits:
-            job = exits.job
-            job.flow.decided(exits.stage, len(exits.rows), 0)
-            self._backlog.exited(job, exits.stage, len(exits.rows))
-            if job.is_settled:
-                continue
-            self.statistics.rows_left(exits)
-            if job.depth is not None:
-                job.depth[exits.rows] = LEFT
-            job.remaining -= len(exits.rows)
-            if job.remaining == 0:
-                job.settle()
+            self._leave(exits)
+        self._without(self._scheduler.forward(onward, time.monotonic()))
 
-    def _fail(self, ran: Ran) -> None:
-        if not ran.gated.failed:
+    def _leave(self, exits: Exits) -> None:
+        job = exits.job
+        job.flow.decided(exits.at, len(exits.rows), 0)
+        self._backlog.exited(job, exits.at, len(exits.rows))
+        if job.is_settled:
             return
-        if ran.started_s - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = ran.started_s
-            log.error("%s (%d requests)", ran.gated.failed[0][1], len(ran.gated.failed))
-        for job, error in ran.gated.failed:
-            job.settle(error)
+        self.statistics.rows_left(exits)
+        job.is_degraded |= exits.is_degraded
+        if job.depth is not None:
+            job.depth[exits.rows] = LEFT
+        job.remaining -= len(exits.rows)
+        if job.remaining == 0:
+            job.settle()
+
+    def _without(self, works: Sequence[Work]) -> None:
+        """Rows whose member is left out go on as if it had failed."""
+        for work in works:
+            if not work.job.is_settled:
+                key = work.job.served.slots[work.slot].key
+                self._advance(self._gate.lose([work], MemberDown(f"member {key!r} is out of service")))
+
+    def _left_out(self, member: Member) -> None:
+        self._without(self._scheduler.take_back(member))
+        self._dispatch()
+
+    def _report(self, ran: Ran) -> None:
+        if not ran.gated.lost or ran.started_s - self._logged_s < LOG_EVERY_S:
+            return
+        self._logged_s = ran.started_s
+        log.error("%s (%d requests)", ran.gated.lost[0][1], len(ran.gated.lost))
 
     async def load(self, name: str) -> None:
         """Serve a cascade as its file is now; requests under way keep the version that they came for.
@@ -279,12 +249,8 @@ class Engine:
         await self._idle.wait()
 
     def stop(self) -> None:
-        """End the workers. One that hangs in its member is left behind; its thread is a daemon's."""
         self.is_accepting = False
-        for _ in self._workers:
-            self._batches.put(None)
-        for worker in self._workers:
-            worker.join(timeout=JOIN_S)
+        self._workers.stop()
 
 
 def _outcome(error: RequestError | asyncio.CancelledError) -> Outcome:

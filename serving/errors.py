@@ -11,7 +11,8 @@ ServingError
     ├── Overloaded      the server's: more work is queued than can be done in time; says when to come again
     ├── TimedOut        the server's: the request's deadline passed before there was an answer
     └── MemberFailed    the server's: a member did not give what it should
-        └── RowsRefused the client's: a member says that it takes no such rows
+        ├── RowsRefused the client's: a member says that it takes no such rows
+        └── MemberDown  the server's: a member did not answer at all, or not in time
 """
 
 from enum import Enum
@@ -106,3 +107,9 @@ class RowsRefused(MemberFailed):
     """A member found fault with what the rows hold, such as a number beyond its vocabulary."""
 
     fault = Fault.INVALID
+
+
+class MemberDown(MemberFailed):
+    """A member cannot be reached, does not know its model, or did not answer in time; whatever the rows."""
+
+    fault = Fault.UNAVAILABLE

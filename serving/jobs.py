@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.policy import Policy
+from serving.errors import MemberFailed
 from serving.members import Member
 from serving.scheduling.flows import Flow
 from serving.served import ServedCascade
@@ -95,11 +96,12 @@ class Job:
     """One request under way.
 
     `outputs[slot]` holds the raw outputs of a member for the rows that it ran, `(rows, classes)`;
-    `arrived` counts, per row, the members of its present stage that have answered. `last_call_s` is when the
-    answer must leave. `at[stage]` counts the rows that are under way there; `depth`, which is kept where
-    there is a deadline, holds for each row the stages it has been through, or LEFT. Workers write into
-    `answer`; where the job was cut short, what it is answered with is `cut_answer`, which they do not know.
-    `spent` is the mean of its rows, over all stages.
+    `arrived` counts, per row, the members of its present stage that have answered or failed.
+    `lost[row, slot]`, there once a member has failed, says who gave nothing for a row, `loss` why.
+    `last_call_s` is when the answer must leave. `at[stage]` counts the rows that are under way there; `depth`
+    is kept where there is a deadline, and holds for each row the stages it has been through, or LEFT.
+    Workers write into `answer`; where the job was cut short, what it is answered with is `cut_answer`, which
+    they do not know. `spent` is the mean of its rows, over all stages.
     """
 
     __slots__ = (
@@ -111,8 +113,11 @@ class Job:
         "done",
         "flow",
         "inputs",
+        "is_degraded",
         "is_strict",
         "last_call_s",
+        "loss",
+        "lost",
         "max_stages",
         "num_bytes",
         "num_rows",
@@ -152,6 +157,9 @@ class Job:
         self.cut_answer: Answer | None = None
         self.outputs: list[NDArray[np.floating] | None] = [None] * len(served.slots)
         self.arrived = np.zeros(self.num_rows, np.int16)
+        self.lost: NDArray[np.bool_] | None = None
+        self.loss: MemberFailed | None = None
+        self.is_degraded = False
         self.spent = Spent()
         self.done: Future[None] | None = None
 
@@ -206,3 +214,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         self.num_rows = sum(len(work.rows) for work in self.works)
+
+    @property
+    def deadline_s(self) -> float:
+        """After it nobody waits for any of the rows."""
+        return max(work.job.last_call_s for work in self.works)

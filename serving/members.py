@@ -6,6 +6,7 @@ batches in flight, threads of their own mostly fight over the cores.
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,9 @@ from serving.scheduling.curves import LearntCurve
 
 log = logging.getLogger("exitgate")
 DEFAULT_SESSION = SessionConfig()
+EMBEDDED = "embedded"
+"""The pool of all members in this process: they share its processors."""
+
 UNKNOWN_CURVE = ServiceCurve(1e-3, 1e-3)
 ONNX_TYPES = {
     "BOOL": "tensor(bool)",
@@ -48,6 +52,10 @@ class Member(Protocol):
         """Name and version, unique in a server."""
 
     @property
+    def pool(self) -> str:
+        """Members of one pool share its workers; a pool's name is its own."""
+
+    @property
     def output_datatype(self) -> str:
         """The protocol's name for what `run` gives."""
 
@@ -55,13 +63,18 @@ class Member(Protocol):
     def curve(self) -> LearntCurve:
         """How long its batches take; the event loop's."""
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.floating]:
+    def run(
+        self, inputs: Mapping[str, NDArray[np.generic]], deadline_s: float = math.inf
+    ) -> NDArray[np.floating]:
         """Outputs for inputs by the member's own names, not checked for being finite; MemberFailed where it
-        can't."""
+        can't, MemberDown where that has nothing to do with the rows. Nobody waits for them after
+        `deadline_s`, of the monotonic clock."""
 
 
 class OnnxMember:
     """An ONNX model in this process. `curve` is a guess until `warm_up` or the cascade file knows better."""
+
+    pool = EMBEDDED
 
     def __init__(
         self, spec: MemberSpec, num_classes: int, max_rows: int, session: onnxruntime.InferenceSession
@@ -76,7 +89,10 @@ class OnnxMember:
         self._num_classes = num_classes
         self.is_bound = session.get_providers()[0] != "CPUExecutionProvider"
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.floating]:
+    def run(
+        self, inputs: Mapping[str, NDArray[np.generic]], deadline_s: float = math.inf
+    ) -> NDArray[np.floating]:
+        """A run that has begun is brought to its end."""
         try:
             output = self._bound(inputs) if self.is_bound else self._session.run(self._outputs, inputs)[0]
         except InvalidArgument as error:

@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from serving.engine import Engine
+from serving.scheduling.breaker import State
 from serving.statistics import Duration, MemberStatistics
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -34,6 +35,7 @@ class EngineCollector(Collector):
         )
         yield from self._cascades()
         yield from self._members()
+        yield from self._breakers()
 
     def _cascades(self) -> Iterator[Metric]:
         requests = _counter("requests", "Requests ended, by outcome.", "model", "outcome")
@@ -71,6 +73,21 @@ class EngineCollector(Collector):
             failures.add_metric([key], counters.failed.count)
             sizes.add_metric([key], _buckets(counters), counters.rows)
         yield from (rows, compute, queue, failures, sizes)
+
+
+    def _breakers(self) -> Iterator[Metric]:
+        """One state of each member is 1, the others 0."""
+        states = GaugeMetricFamily(
+            "exitgate_breaker_state",
+            "Whether a member takes part: closed, or left out (open), or on trial (half_open).",
+            labels=["member", "state"],
+        )
+        opened = _counter("breaker_opened", "How often a member was left out.", "member")
+        for key, breaker in self._engine.breakers.states().items():
+            for state in State:
+                states.add_metric([key, state.value], float(breaker.state is state))
+            opened.add_metric([key], breaker.num_opened)
+        yield from (states, opened)
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:

@@ -4,13 +4,13 @@ Only the event loop's thread touches them. Durations are nanoseconds.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from cascade.decision import ExitReason
-from serving.gate import Exits
-from serving.jobs import Batch, Job, Spent
+from serving.exits import Exits
+from serving.jobs import Job, Spent
+from serving.running import Ran
 
 Outcome = Literal["failed", "shed", "timed_out", "cancelled"]
 """How a request can end without an answer."""
@@ -65,20 +65,22 @@ class Statistics:
         self.cascades: defaultdict[str, CascadeStatistics] = defaultdict(CascadeStatistics)
         self.members: defaultdict[str, MemberStatistics] = defaultdict(MemberStatistics)
 
-    def batch_done(self, batch: Batch, started_s: float, spent: Spent, failed: Sequence[Job]) -> None:
-        """The rows of `failed` jobs count as nothing but failures."""
+    def batch_done(self, ran: Ran) -> None:
+        """Rows that were lost count as nothing but failures."""
+        batch, spent = ran.batch, ran.spent
         member = self.members[batch.member.key]
         member.compute.add(spent.compute_s)
         member.by_batch_size[batch.num_rows].add(spent.compute_s)
+        member.rows += batch.num_rows - ran.gated.num_lost
+        without = {id(work.job) for work, _ in ran.gated.lost}
         for work in batch.works:
-            waited_s = started_s - work.entered_s
+            waited_s = ran.started_s - work.entered_s
             work.job.spent.add(waited_s, spent, len(work.rows) / work.job.num_rows)
-            if work.job in failed:
+            if id(work.job) in without:
                 member.failed.add(waited_s + spent.compute_s)
-                continue
-            member.rows += len(work.rows)
-            member.num_works += 1
-            member.spent.add(waited_s, spent)
+            else:
+                member.num_works += 1
+                member.spent.add(waited_s, spent)
 
     def rows_left(self, exits: Exits) -> None:
         statistics = self.cascades[exits.job.served.name]
@@ -91,7 +93,7 @@ class Statistics:
         statistics.rows += job.num_rows
         statistics.success.add(seconds)
         statistics.spent.add(job.spent.queue_s, job.spent)
-        statistics.degraded += job.cut_answer is not None
+        statistics.degraded += job.is_degraded
 
     def request_failed(self, model: str, outcome: Outcome, seconds: float) -> None:
         self.cascades[model].without_answer[outcome].add(seconds)

@@ -1,7 +1,8 @@
 """Which rows run next. Pure: takes events and the time, returns batches; no clock, no I/O.
 
-Each member has a queue (one per shape of row, where shapes vary), and in it a lane for each cascade. A
-worker that is free never waits. It serves the lane that has had the least so far, so that a flood of one
+Each member has a queue (one per shape of row, where shapes vary), and in it a lane for each cascade. Members
+of one pool share its workers, so that one that hangs takes only those of its own. A worker that is free never
+waits. It serves the lane that has had the least so far, so that a flood of one
 cascade does not starve another, and takes from the queue that the rule puts first. What room the lane
 leaves in the batch goes to other lanes' rows.
 
@@ -13,7 +14,8 @@ the stage, at how efficient a batch would be, were no better or worse, some of t
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,6 +50,10 @@ class Lane:
         while self._heap[0][1] not in self._waiting:
             heapq.heappop(self._heap)
         return self._waiting[self._heap[0][1]]
+
+    @property
+    def waiting(self) -> Iterable[Work]:
+        return self._waiting.values()
 
     @property
     def oldest_s(self) -> float:
@@ -111,6 +117,12 @@ class Queue:
 
 
 Rule = Callable[[Queue, Lane, float, SchedulerConfig], Rank]
+Admits = Callable[[Member, float], bool]
+"""Whether a member takes rows now."""
+
+
+def any_member(member: Member, now_s: float) -> bool:
+    return True
 
 
 def longest_waiting_first(queue: Queue, lane: Lane, now_s: float, config: SchedulerConfig) -> Rank:
@@ -127,42 +139,65 @@ class Scheduler:
     """Queues and workers. `submit` and `forward` bring rows, `discard` lets go of them, `next_batch` takes,
     `finish` frees a worker.
 
+    Rows for a member that `admits` none are not queued but given back, once for each such member.
+
     Lanes have their turn by start-time fair queueing: `_had_s` is how much of the workers' time each has had,
     `_virtual_s` the most that any had when its turn came.
     """
 
-    def __init__(self, config: SchedulerConfig, rule: Rule = longest_waiting_first) -> None:
+    def __init__(
+        self, config: SchedulerConfig, rule: Rule = longest_waiting_first, admits: Admits = any_member
+    ) -> None:
         self._config = config
         self._rule = rule
+        self._admits = admits
         self._queues: dict[QueueKey, Queue] = {}
         self._had_s: dict[str, float] = {}
         self._virtual_s = 0.0
-        self._free_workers = config.num_workers
+        self._busy: Counter[str] = Counter()
         self._tickets = 0
 
     @property
     def queued_rows(self) -> int:
         return sum(queue.num_rows for queue in self._queues.values())
 
-    def submit(self, job: Job, now_s: float) -> None:
+    def submit(self, job: Job, now_s: float) -> list[Work]:
         """All rows of a new job wait for the first stage."""
-        self._enter(job, np.arange(job.num_rows), 0, now_s)
+        return self._enter(job, np.arange(job.num_rows), 0, now_s)
 
-    def forward(self, works: Iterable[Work], now_s: float) -> None:
+    def forward(self, works: Iterable[Work], now_s: float) -> list[Work]:
         """Rows that a stage forwarded wait for the next one."""
+        turned_away: list[Work] = []
         for work in works:
             if not work.job.is_settled:
-                self._enter(work.job, work.rows, work.stage + 1, now_s)
+                turned_away += self._enter(work.job, work.rows, work.stage + 1, now_s)
+        return turned_away
 
-    def _enter(self, job: Job, rows: Rows, stage: int, now_s: float) -> None:
+    def _enter(self, job: Job, rows: Rows, stage: int, now_s: float) -> list[Work]:
         self._open(job.flow.lane)
+        turned_away = []
         for slot in job.served.stage_slots[stage]:
             member = job.served.slots[slot]
-            key = (member, job.shape_key(slot))
-            queue = self._queues.get(key)
-            if queue is None:
-                queue = self._queues[key] = Queue(member)
-            queue.push(Work(job, rows, stage, slot, now_s), self._ticket())
+            work = Work(job, rows, stage, slot, now_s)
+            if self._admits(member, now_s):
+                self._queue(member, job.shape_key(slot)).push(work, self._ticket())
+            else:
+                turned_away.append(work)
+        return turned_away
+
+    def _queue(self, member: Member, shape: ShapeKey) -> Queue:
+        queue = self._queues.get((member, shape))
+        if queue is None:
+            queue = self._queues[member, shape] = Queue(member)
+        return queue
+
+    def take_back(self, member: Member) -> list[Work]:
+        """All that waits for a member that takes no rows any more."""
+        taken: list[Work] = []
+        for key in [key for key in self._queues if key[0] is member]:
+            queue = self._queues.pop(key)
+            taken += [work for lane in queue.lanes.values() for work in lane.waiting]
+        return taken
 
     def _ticket(self) -> int:
         self._tickets += 1
@@ -185,28 +220,30 @@ class Scheduler:
 
     def finish(self, batch: Batch) -> None:
         """The worker that ran `batch` is free."""
-        self._free_workers += 1
+        self._busy[batch.member.pool] -= 1
 
     def next_batch(self, now_s: float) -> Batch | None:
-        """The batch to run next, or None while no worker is free or nothing waits."""
-        if not self._free_workers or not self._queues:
+        """The batch to run next, or None while no worker is free for what waits."""
+        ready = [key for key in self._queues if self._busy[key[0].pool] < self._config.num_workers]
+        if not ready:
             return None
-        key, lane = self._choose(now_s)
+        key, lane = self._choose(ready, now_s)
         queue = self._queues[key]
         batch = Batch(queue.member, list(self._take(queue, lane, now_s)))
         if not queue.lanes:
             del self._queues[key]
-        self._free_workers -= 1
+        self._busy[batch.member.pool] += 1
         self._virtual_s = max(self._virtual_s, self._had_s[lane])
         self._charge(batch)
         return batch
 
-    def _choose(self, now_s: float) -> tuple[QueueKey, str]:
-        lane = min(self._waiting_lanes(), key=lambda lane: (self._had_s[lane], lane))
-        having = {key: queue for key, queue in self._queues.items() if lane in queue.lanes}
+    def _choose(self, ready: Sequence[QueueKey], now_s: float) -> tuple[QueueKey, str]:
+        lanes = {lane for key in ready for lane in self._queues[key].lanes}
+        lane = min(lanes, key=lambda lane: (self._had_s[lane], lane))
+        having = [key for key in ready if lane in self._queues[key].lanes]
         if len(having) == 1:
-            return next(iter(having)), lane
-        return min(having, key=lambda key: self._rank(having[key], lane, now_s)), lane
+            return having[0], lane
+        return min(having, key=lambda key: self._rank(self._queues[key], lane, now_s)), lane
 
     def _rank(self, queue: Queue, lane: str, now_s: float) -> Rank:
         return self._rule(queue, queue.lanes[lane], now_s, self._config)

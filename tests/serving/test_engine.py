@@ -1,6 +1,7 @@
 """The engine with a member that stops when told, so that what happens meanwhile is certain."""
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -17,7 +18,7 @@ from serving.config import Limits, SchedulerConfig
 from serving.engine import Engine
 from serving.errors import InvalidRequest, MemberFailed, Overloaded, TimedOut, Unavailable
 from serving.jobs import Job
-from serving.members import Member
+from serving.members import EMBEDDED, Member
 from serving.messages import InferRequest
 from serving.registry import Registry
 from serving.scheduling.curves import LearntCurve
@@ -28,6 +29,7 @@ class Gatekeeper:
     """A member that waits before each batch; rows whose first value is negative make it raise."""
 
     key = "only/1"
+    pool = EMBEDDED
     output_datatype = "FP32"
 
     def __init__(self) -> None:
@@ -36,7 +38,9 @@ class Gatekeeper:
         self.has_begun = threading.Event()
         self.batches: list[int] = []
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.floating]:
+    def run(
+        self, inputs: Mapping[str, NDArray[np.generic]], deadline_s: float = math.inf
+    ) -> NDArray[np.floating]:
         self.has_begun.set()
         assert self.may_run.wait(10)
         values = np.asarray(inputs["x"], np.float32)

@@ -15,7 +15,7 @@ from cascade.runtime import ServiceCurve
 from serving.config import SchedulerConfig
 from serving.errors import StartupError
 from serving.jobs import Batch, Job, Terms, Work
-from serving.members import Member
+from serving.members import EMBEDDED, Member
 from serving.scheduling.curves import LearntCurve
 from serving.scheduling.scheduler import Lane, Scheduler
 from serving.served import ServedCascade
@@ -26,13 +26,16 @@ MAX_ROWS = 4
 class Curved:
     """A member that is never run: batches of n rows take `per_row_s * n + per_batch_s`."""
 
+    pool = EMBEDDED
     output_datatype = "FP32"
 
     def __init__(self, name: str, per_row_s: float = 1e-3, per_batch_s: float = 1.0) -> None:
         self.key = f"{name}/1"
         self.curve = LearntCurve(ServiceCurve(per_row_s, per_batch_s), MAX_ROWS)
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.floating]:
+    def run(
+        self, inputs: Mapping[str, NDArray[np.generic]], deadline_s: float = math.inf
+    ) -> NDArray[np.floating]:
         raise AssertionError("the scheduler runs nothing")
 
 
