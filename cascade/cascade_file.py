@@ -4,8 +4,9 @@ Export writes it, the router and the command line read it. Members are pinned by
 each policy names the sha256 of the members it was fitted on and is refused with any others.
 """
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ class Member:
 class Cascade:
     """An ordered list of stages, served under one model name, with the policies that drive it.
 
-    `runtime` is how the embedded runtime ran its members fastest, where that was measured.
+    `runtime` is how the embedded runtime ran its members fastest, where that was measured. `gears` are
+    policies from the default one, the dearest, to the cheapest: a server that cannot keep up shifts from each
+    to the next.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Cascade:
     default_policy: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
     runtime: Runtime | None = None
+    gears: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.version < 1:
@@ -113,6 +117,25 @@ class Cascade:
             raise FormatError(f"default_policy {self.default_policy!r} is no policy of this cascade")
         for name, policy in self.policies.items():
             self._check_policy(name, policy)
+        self._check_gears()
+
+    def _check_gears(self) -> None:
+        for name in self.gears:
+            if name not in self.policies:
+                raise FormatError(f"gear {name!r} is no policy of this cascade")
+        if len(set(self.gears)) != len(self.gears) or len(self.gears) == 1:
+            raise FormatError(f"gears are two policies or more, each once, got {', '.join(self.gears)}")
+        if self.gears and self.gears[0] != self.default_policy:
+            raise FormatError(
+                f"gears begin with the default policy, {self.default_policy!r}, not with {self.gears[0]!r}"
+            )
+        costs = [(name, cost) for name in self.gears if (cost := self.policies[name].known_cost) is not None]
+        for (dear, cost), (cheap, less) in itertools.pairwise(costs):
+            if less > cost:
+                raise FormatError(
+                    f"gears go from the dearest to the cheapest, and {cheap!r} costs {less:.3g}x stage 1, "
+                    f"{dear!r} before it {cost:.3g}x"
+                )
 
     def _check_members(self) -> None:
         names = [member.name for member in self.members]
@@ -171,6 +194,10 @@ class Cascade:
             default_policy=name if is_default else self.default_policy,
         )
 
+    def with_gears(self, names: Sequence[str]) -> "Cascade":
+        """The next version of this cascade, with these policies for gears; with none where there are none."""
+        return replace(self, version=self.version + 1, gears=tuple(names))
+
 
 def check_name(name: str) -> None:
     if not NAME.fullmatch(name):
@@ -208,6 +235,7 @@ def cascade_from_json(value: object, where: str) -> Cascade:
         "default_policy": fields.take("default_policy", str),
         "provenance": fields.take("provenance", dict, {}),
         "runtime": None if runtime is None else runtime_from_json(runtime, f"{where}: runtime"),
+        "gears": strings(fields.take("gears", list, []), f"{where}: gears"),
     }
     fields.close()
     try:
@@ -236,6 +264,8 @@ def cascade_to_json(cascade: Cascade) -> dict[str, Any]:
         "policies": {name: policy_to_json(policy) for name, policy in cascade.policies.items()},
         "provenance": dict(cascade.provenance),
     }
+    if cascade.gears:
+        document["gears"] = list(cascade.gears)
     return document if cascade.runtime is None else document | {"runtime": asdict(cascade.runtime)}
 
 

@@ -123,6 +123,20 @@ class Policy:
         return self.temperatures[:num_members] if self.temperatures else (1.0,) * num_members
 
     @property
+    def known_cost(self) -> float | None:
+        """In multiples of the first stage, on the rows of its evidence; None where nobody measured it."""
+        return _number(self.evidence.get("cost"))
+
+    @property
+    def known_forwarded(self) -> tuple[float, ...] | None:
+        """Of all rows of its evidence, the shares that left each stage but the last for the next."""
+        shares = self.evidence.get("forwarded")
+        if not isinstance(shares, list | tuple) or len(shares) != self.num_stages - 1:
+            return None
+        known = tuple(number for share in shares if (number := _number(share)) is not None)
+        return known if len(known) == len(shares) else None
+
+    @property
     def unfitted(self) -> float:
         """The final threshold of what was never fitted: such rows pass only where every row does."""
         return ACCEPT_NONE if self.accept_above else ACCEPT_ALL
@@ -132,6 +146,13 @@ class Policy:
         named = set(answered)
         fitted = (subset for subset in self.subsets if set(subset.members) == named)
         return next(fitted, Subset(tuple(answered), self.unfitted))
+
+
+def _number(value: object) -> float | None:
+    """Evidence is anybody's to write."""
+    if not isinstance(value, float | int) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def _is_sane(factor: float) -> bool:

@@ -28,6 +28,8 @@ def report(plan: Plan, export: Export) -> Iterator[str]:
     yield f"  {name}{SUFFIX}  stages {' -> '.join('+'.join(stage) for stage in plan.stages)}"
     if plan.dropped_policies:
         yield f"dropped, since every export starts with its own policies: {', '.join(plan.dropped_policies)}"
+    if plan.previous is not None and plan.previous.gears:
+        yield f"dropped, since policies are new: the gears {', '.join(plan.previous.gears)}"
     yield from _notes(plan)
     yield f"policies for {plan.settings.objective}, estimated on the rows that set their acceptance:"
     for kind, policy in export.cascade.policies.items():

@@ -17,14 +17,17 @@ NOT_SERVED = ("sequence_id", "sequence_start", "sequence_end")
 
 
 def admit(request: InferRequest, served: ServedCascade, limits: Limits, arrived_s: float, number: int) -> Job:
-    """Check a request against its model; raises a RequestError that names what is wrong."""
+    """Check a request against its model; raises a RequestError that names what is wrong. Its policy is
+    the one that it names, else that of the gear engaged, else the default one."""
     _check_parameters(request)
     _check_outputs(request, served)
     _check_inputs(request, served, limits)
-    name, policy = served.policy(_policy_name(request.parameters.get("policy")))
+    asked = _policy_name(request.parameters.get("policy"))
+    gear = served.gear if asked is None else None
+    name, policy = served.policy(asked if gear is None else served.cascade.gears[gear])
     max_stages = _max_stages(request.parameters.get("max_stages"), served.num_stages)
     inputs = {spec.name: request.inputs[spec.name] for spec in served.cascade.inputs}
-    return Job(served, name, policy, max_stages, inputs, _terms(request, arrived_s, number))
+    return Job(served, name, policy, max_stages, inputs, _terms(request, arrived_s, number), gear)
 
 
 def _check_parameters(request: InferRequest) -> None:

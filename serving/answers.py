@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from cascade.decision import ExitReason
 from serving.jobs import Job
-from serving.messages import InferRequest, InferResponse
+from serving.messages import InferRequest, InferResponse, Parameter
 
 REASONS = [ExitReason(code).wire_name.encode() for code in range(len(ExitReason))]
 
@@ -18,14 +18,19 @@ def respond(request: InferRequest, job: Job) -> InferResponse:
         model=job.served.name,
         version=job.served.version,
         id=request.id,
-        parameters={
-            "policy": job.policy_name,
-            "cascade_version": job.served.version,
-            "degraded": job.is_degraded,
-        },
+        parameters=_parameters(job),
         datatypes={name: outputs[name].datatype for name in names},
         outputs={name: _output(job, name) for name in names},
     )
+
+
+def _parameters(job: Job) -> dict[str, Parameter]:
+    told: dict[str, Parameter] = {
+        "policy": job.policy_name,
+        "cascade_version": job.served.version,
+        "degraded": job.is_degraded,
+    }
+    return told if job.gear is None else told | {"gear": job.gear}
 
 
 def _output(job: Job, name: str) -> NDArray[np.generic] | list[bytes]:

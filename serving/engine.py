@@ -27,6 +27,7 @@ from serving.errors import (
 )
 from serving.exits import Exits
 from serving.gate import Gate, Gated
+from serving.gears import GearShift
 from serving.jobs import LEFT, Job, Work
 from serving.loading import Loader
 from serving.members import Member
@@ -64,6 +65,7 @@ class Engine:
         self._loading = asyncio.Lock()
         self._scheduler = Scheduler(config, admits=self.breakers.admits)
         self._backlog = Backlog(config)
+        self._gears = GearShift(self._backlog, self.statistics)
         self._gate = Gate()
         self._active: set[Job] = set()
         self._idle = asyncio.Event()
@@ -105,7 +107,7 @@ class Engine:
         return admit(request, served, self.limits, now_s, self._admitted)
 
     async def _finished(self, job: Job, now_s: float) -> None:
-        self._backlog.take(job, now_s)
+        self._gears.take(job, now_s)
         job.done = self._loop.create_future()
         self._active.add(job)
         self._idle.clear()

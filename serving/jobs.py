@@ -100,8 +100,9 @@ class Job:
     `lost[row, slot]`, there once a member has failed, says who gave nothing for a row, `loss` why.
     `last_call_s` is when the answer must leave. `at[stage]` counts the rows that are under way there; `depth`
     is kept where there is a deadline, and holds for each row the stages it has been through, or LEFT.
-    Workers write into `answer`; where the job was cut short, what it is answered with is `cut_answer`, which
-    they do not know. `spent` is the mean of its rows, over all stages.
+    `gear` is that of its policy, None where the client chose it. Workers write into `answer`; where the job
+    was cut short, what it is answered with is `cut_answer`, which they do not know. `spent` is the mean of
+    its rows, over all stages.
     """
 
     __slots__ = (
@@ -112,10 +113,12 @@ class Job:
         "depth",
         "done",
         "flow",
+        "gear",
         "inputs",
         "is_degraded",
         "is_strict",
         "last_call_s",
+        "level",
         "loss",
         "lost",
         "max_stages",
@@ -138,8 +141,10 @@ class Job:
         max_stages: int | None,
         inputs: Mapping[str, NDArray[np.generic]],
         terms: Terms,
+        gear: int | None = None,
     ) -> None:
         self.served = served
+        self.gear = gear
         self.policy_name = policy_name
         self.policy = policy
         self.max_stages = max_stages
@@ -147,6 +152,7 @@ class Job:
         self.order = terms.order
         self.last_call_s = terms.last_call_s
         self.is_strict = terms.is_strict
+        self.level = terms.level
         self.flow: Flow = served.flow(policy_name, max_stages, terms.level)
         self.num_rows = len(next(iter(inputs.values())))
         self.num_bytes = sum(map(_num_bytes, inputs.values()))
@@ -162,6 +168,15 @@ class Job:
         self.is_degraded = False
         self.spent = Spent()
         self.done: Future[None] | None = None
+
+    def flow_in(self, gear: int) -> Flow:
+        """The one that its rows would travel in."""
+        return self.served.flow(self.served.cascade.gears[gear], self.max_stages, self.level)
+
+    def engage(self, gear: int) -> None:
+        """Take the policy of this gear, before any row is under way."""
+        self.gear, self.flow = gear, self.flow_in(gear)
+        self.policy_name, self.policy = self.served.policy(self.served.cascade.gears[gear])
 
     @property
     def is_settled(self) -> bool:

@@ -36,6 +36,7 @@ class EngineCollector(Collector):
         yield from self._cascades()
         yield from self._members()
         yield from self._breakers()
+        yield self._gears()
 
     def _cascades(self) -> Iterator[Metric]:
         requests = _counter("requests", "Requests ended, by outcome.", "model", "outcome")
@@ -48,6 +49,9 @@ class EngineCollector(Collector):
         accepted = _counter(
             "accepted_rows", "Rows accepted by the policy's final threshold.", "model", "policy"
         )
+        shifts = _counter(
+            "gear_shifts", "Shifts to a cheaper gear (down) or a dearer one (up).", "model", "to"
+        )
         for name, counters in self._engine.statistics.cascades.items():
             for outcome, duration in (("success", counters.success), *counters.without_answer.items()):
                 requests.add_metric([name, outcome], duration.count)
@@ -58,7 +62,18 @@ class EngineCollector(Collector):
                 exits.add_metric([name, policy, str(stage), reason], count)
             for policy, count in counters.accepted.items():
                 accepted.add_metric([name, policy], count)
-        yield from (requests, seconds, degraded, rows, exits, accepted)
+            for direction, count in counters.shifts.items():
+                shifts.add_metric([name, direction], count)
+        yield from (requests, seconds, degraded, rows, exits, accepted, shifts)
+
+    def _gears(self) -> Metric:
+        gears = GaugeMetricFamily(
+            "exitgate_gear", "The gear engaged; 0 is the dearest policy.", labels=["model"]
+        )
+        for name, served in self._engine.registry.cascades.items():
+            if served.gear is not None:
+                gears.add_metric([name], served.gear)
+        return gears
 
     def _members(self) -> Iterator[Metric]:
         rows = _counter("member_rows", "Rows that a member executed.", "member")
@@ -73,7 +88,6 @@ class EngineCollector(Collector):
             failures.add_metric([key], counters.failed.count)
             sizes.add_metric([key], _buckets(counters), counters.rows)
         yield from (rows, compute, queue, failures, sizes)
-
 
     def _breakers(self) -> Iterator[Metric]:
         """One state of each member is 1, the others 0."""

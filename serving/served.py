@@ -12,6 +12,7 @@ from serving.errors import NotFound
 from serving.members import Member
 from serving.messages import OUTPUT_DATATYPES
 from serving.scheduling.flows import Flow
+from serving.scheduling.gears import Gearbox
 
 FlowKey = tuple[str, int | None, int]
 
@@ -96,11 +97,21 @@ class ServedCascade:
             raise NotFound(f"model {self.name!r} has no policy {chosen[:80]!r}; there are: {known}")
         return chosen, self.cascade.policies[chosen]
 
+    @cached_property
+    def gearbox(self) -> Gearbox:
+        return Gearbox(max(1, len(self.cascade.gears)))
+
+    @property
+    def gear(self) -> int | None:
+        """The one that is engaged, where there are some."""
+        return self.gearbox.number if self.cascade.gears else None
+
     def flow(self, policy: str, max_stages: int | None, level: int) -> Flow:
         key = (policy, max_stages, level)
         if key not in self._flows:
-            depth = 1 if self.cascade.policies[policy].kind == "first" else max_stages or self.num_stages
-            self._flows[key] = Flow(self.name, level, self.num_stages, depth)
+            chosen = self.cascade.policies[policy]
+            depth = 1 if chosen.kind == "first" else max_stages or self.num_stages
+            self._flows[key] = Flow(self.name, level, self.num_stages, depth, chosen.known_forwarded)
         return self._flows[key]
 
     def stage_s(self) -> list[float]:

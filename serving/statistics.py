@@ -15,6 +15,9 @@ from serving.running import Ran
 Outcome = Literal["failed", "shed", "timed_out", "cancelled"]
 """How a request can end without an answer."""
 
+Direction = Literal["down", "up"]
+"""Of a shift of gears: to a cheaper policy, or a dearer one."""
+
 
 NAMES = [ExitReason(code).wire_name for code in range(len(ExitReason))]
 
@@ -55,6 +58,7 @@ class CascadeStatistics:
     without_answer: defaultdict[Outcome, Duration] = field(default_factory=lambda: defaultdict(Duration))
     degraded: int = 0
     exits: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    shifts: Counter[Direction] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
 
 
@@ -87,6 +91,9 @@ class Statistics:
         for reason, count in Counter(exits.reasons.tolist()).items():
             statistics.exits[exits.job.policy_name, exits.stage + 1, NAMES[reason]] += count
         statistics.accepted[exits.job.policy_name] += exits.num_accepted
+
+    def shifted(self, model: str, to: Direction) -> None:
+        self.cascades[model].shifts[to] += 1
 
     def request_done(self, job: Job, seconds: float) -> None:
         statistics = self.cascades[job.served.name]

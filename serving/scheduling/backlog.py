@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from serving.config import SchedulerConfig
 from serving.errors import Overloaded, TimedOut
-from serving.jobs import Batch, Job, Work
+from serving.jobs import PATIENCE_S, Batch, Job, Work
 from serving.scheduling.flows import Flow
+from serving.served import ServedCascade
 
 PRUDENCE = 2.0
 """A deadline must leave so many times the wait that is expected: rows that go on wait again, and one that
@@ -56,6 +57,17 @@ class Backlog:
             self._check_deadline(job, wait_s, job.last_call_s - now_s)
         self._num_bytes += job.num_bytes
         self._enter(job, 0, job.num_rows)
+
+    def pressure(self, job: Job, now_s: float) -> float:
+        """The wait that a new job must reckon with, as a share of the time that it allows."""
+        if math.isinf(job.last_call_s):
+            return self._wait_s(job.flow, now_s) / min(PATIENCE_S, self._config.max_queue_s)
+        return PRUDENCE * self._wait_s(job.flow, now_s) / max(job.last_call_s - now_s, 1e-6)
+
+    def rows_per_s(self, served: ServedCascade, flow: Flow) -> float:
+        """What the workers can serve if all rows travel so."""
+        flow.price(served.stage_s())
+        return self._config.num_workers / max(flow.rest_s[0], 1e-9)
 
     def _check_bounds(self, job: Job, wait_s: float) -> None:
         limit_s, num_bytes = self._config.max_queue_s, self._num_bytes + job.num_bytes

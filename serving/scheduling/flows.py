@@ -14,7 +14,15 @@ class Flow:
 
     __slots__ = ("_forwarded", "_seen", "depth", "lane", "level", "num_rows", "rest_s", "rows")
 
-    def __init__(self, lane: str, level: int, num_stages: int, depth: int) -> None:
+    def __init__(
+        self,
+        lane: str,
+        level: int,
+        num_stages: int,
+        depth: int,
+        known_forwarded: Sequence[float] | None = None,
+    ) -> None:
+        """`known_forwarded` are the shares of all rows that are expected to leave each stage for the next."""
         self.lane = lane
         self.depth = depth
         self.level = level
@@ -22,7 +30,7 @@ class Flow:
         self.num_rows = 0
         self.rest_s = [0.0] * num_stages
         self._seen = [PRIOR_ROWS] * num_stages
-        self._forwarded = [PRIOR_ROWS * PRIOR_SHARE] * num_stages
+        self._forwarded = [PRIOR_ROWS * share for share in _shares(known_forwarded, num_stages)]
 
     @property
     def work_s(self) -> float:
@@ -53,3 +61,12 @@ class Flow:
         for stage in reversed(range(self.depth)):
             rest = stage_s[stage] + self.share_forwarded(stage) * rest
             self.rest_s[stage] = rest
+
+
+def _shares(known_forwarded: Sequence[float] | None, num_stages: int) -> list[float]:
+    """Of the rows that reach each stage, those that go on."""
+    if known_forwarded is None:
+        return [PRIOR_SHARE] * num_stages
+    reaching = [1.0, *known_forwarded]
+    pairs = zip(reaching[1:], reaching, strict=False)
+    return [min(1.0, after / before) if before > 0 else 0.0 for after, before in pairs] + [0.0]

@@ -147,6 +147,41 @@ def test_another_policy_makes_the_next_version() -> None:
     assert example().with_policy("cheap", first).default_policy == "window"
 
 
+def geared() -> Cascade:
+    return example().with_gears(["window", "threshold"])
+
+
+def test_gears_make_the_next_version_and_read_back_as_written(tmp_path: Path) -> None:
+    assert (geared().version, geared().gears) == (5, ("window", "threshold"))
+    write_cascade(tmp_path / "m.cascade.json", geared())
+    assert read_cascade(tmp_path / "m.cascade.json") == geared()
+    assert geared().with_gears([]).gears == ()
+    assert "gears" not in cascade_to_json(example())
+
+
+@pytest.mark.parametrize(
+    ("gears", "message"),
+    [
+        (["window", "cheap"], "gear 'cheap' is no policy of this cascade"),
+        (["window"], "gears are two policies or more, each once"),
+        (["window", "threshold", "window"], "gears are two policies or more, each once"),
+        (["threshold", "window"], "gears begin with the default policy, 'window', not with 'threshold'"),
+    ],
+)
+def test_gears_that_cannot_be_are_refused(gears: list[str], message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        example().with_gears(gears)
+
+
+def test_gears_go_from_the_dearest_to_the_cheapest() -> None:
+    dear = replace(FULL_POLICY, evidence={"cost": 1.3})
+    cascade = example().with_policy("dear", dear)
+    with pytest.raises(FormatError, match=r"'dear' costs 1\.3x stage 1, 'window' before it 1\.29x"):
+        cascade.with_gears(["window", "dear"])
+    unknown = cascade.with_gears(["window", "threshold"])  # nobody measured what the second costs
+    assert unknown.gears == ("window", "threshold")
+
+
 def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     def change(document: dict[str, Any]) -> None:
         *parents, last = path.split("/")

@@ -82,3 +82,18 @@ def test_foreign_members_are_refused(repository: Repository, capsys: pytest.Capt
     np.savez(fresh, **{**arrays, "sha256": np.array(["0", "1", "2"])})
     assert main(["evaluate", str(fresh), "--policy", str(repository.file)]) == 2
     assert "fitted on another 'digits-0'" in capsys.readouterr().err
+
+
+def test_gears_are_set_shown_and_taken_away(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("gears", repository.file)
+    assert "has no gears: it is served with 'window' whatever the load" in run(capsys, *asked)
+    told = run(capsys, *asked, "window", "first")
+    assert [line.split(",")[0] for line in told.splitlines()] == ["gear 0: window", "gear 1: first"]
+    cascade = read_cascade(repository.file)
+    assert (cascade.version, cascade.gears) == (2, ("window", "first"))
+    assert "gear 'none' is no policy" in error_of(capsys, *asked, "window", "none")
+    assert "--none takes no policies" in error_of(capsys, *asked, "window", "--none")
+    run(capsys, *asked, "--none")
+    assert read_cascade(repository.file).gears == ()
