@@ -1,4 +1,4 @@
-"""Requests of one row with a deadline, open-loop over HTTP in phases, and what came of them.
+"""Requests with a deadline, open-loop over HTTP in phases, and what came of them.
 
 loadtest draws the schedule and keeps to it; the connections are bare ones.
 """
@@ -38,9 +38,11 @@ class Phase:
 
 @dataclass(frozen=True)
 class Samples:
-    """Per request of a phase: when it was meant to leave (from the start of the phase), what came of it and
-    when; seconds from the intended send, and for `answer_s` from the real one."""
+    """Per request of a phase: which of the requests it was, when it was meant to leave (from the start of the
+    phase), what came of it and when; seconds from the intended send, and for `answer_s` from the real one."""
 
+    request: NDArray[np.int64]
+    replies: list[Reply]
     intended_s: NDArray[np.float64]
     outcome: NDArray[np.str_]
     latency_s: NDArray[np.float64]
@@ -91,7 +93,7 @@ def play(
     )
     ends = np.cumsum([len(part) for part in parts])
     samples = [
-        _samples(run, outcomes, slice(end - len(part), end), start)
+        _samples(run, part, outcomes, slice(end - len(part), end), start)
         for part, end, start in zip(parts, ends, starts, strict=False)
     ]
     refused = (reply.detail for reply in run.replies if reply.status is not Status.OK)
@@ -134,8 +136,12 @@ def _failure(reply: Reply) -> str:
     return "shed" if reply.detail.startswith("503 retry") else "timed_out"
 
 
-def _samples(run: OpenLoopRun, outcomes: NDArray[np.str_], part: slice, start: float) -> Samples:
+def _samples(
+    run: OpenLoopRun, schedule: Schedule, outcomes: NDArray[np.str_], part: slice, start: float
+) -> Samples:
     return Samples(
+        request=schedule.rows[:, 0],
+        replies=list(run.replies[part]),
         intended_s=run.intended_s[part] - start,
         outcome=outcomes[part],
         latency_s=_latency_s(run)[part],

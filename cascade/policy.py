@@ -130,11 +130,17 @@ class Policy:
     @property
     def known_forwarded(self) -> tuple[float, ...] | None:
         """Of all rows of its evidence, the shares that left each stage but the last for the next."""
-        shares = self.evidence.get("forwarded")
-        if not isinstance(shares, list | tuple) or len(shares) != self.num_stages - 1:
+        shares = _numbers(self.evidence.get("forwarded"))
+        return shares if shares is not None and len(shares) == self.num_stages - 1 else None
+
+    @property
+    def known_scores(self) -> tuple[float, ...] | None:
+        """Quantiles of the first stage's scores on the rows of its evidence, at equal steps from the lowest
+        to the highest."""
+        quantiles = _numbers(self.evidence.get("score_quantiles"))
+        if quantiles is None or len(quantiles) < 2 or list(quantiles) != sorted(quantiles):
             return None
-        known = tuple(number for share in shares if (number := _number(share)) is not None)
-        return known if len(known) == len(shares) else None
+        return quantiles
 
     @property
     def unfitted(self) -> float:
@@ -153,6 +159,13 @@ def _number(value: object) -> float | None:
     if not isinstance(value, float | int) or isinstance(value, bool) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _numbers(values: object) -> tuple[float, ...] | None:
+    if not isinstance(values, list | tuple):
+        return None
+    known = tuple(number for value in values if (number := _number(value)) is not None)
+    return known if len(known) == len(values) else None
 
 
 def _is_sane(factor: float) -> bool:

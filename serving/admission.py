@@ -27,7 +27,7 @@ def admit(request: InferRequest, served: ServedCascade, limits: Limits, arrived_
     name, policy = served.policy(asked if gear is None else served.cascade.gears[gear])
     max_stages = _max_stages(request.parameters.get("max_stages"), served.num_stages)
     inputs = {spec.name: request.inputs[spec.name] for spec in served.cascade.inputs}
-    return Job(served, name, policy, max_stages, inputs, _terms(request, arrived_s, number), gear)
+    return Job(served, name, policy, max_stages, inputs, _terms(request, arrived_s, number), gear, request.id)
 
 
 def _check_parameters(request: InferRequest) -> None:

@@ -36,7 +36,7 @@ def _parameters(job: Job) -> dict[str, Parameter]:
 def _output(job: Job, name: str) -> NDArray[np.generic] | list[bytes]:
     if name == job.served.raw_output:
         return _raw(job)
-    answer = job.cut_answer or job.answer
+    answer = job.final_answer
     if name == "exit_reason":
         return [REASONS[code] for code in answer.exit_reason.tolist()]
     array: NDArray[np.generic] = getattr(answer, name)

@@ -97,6 +97,21 @@ class BreakerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """The share of rows that all members are asked about. Beyond `max_waiting_rows`, and after `max_wait_s`,
+    they are given up, and counted as missing."""
+
+    share: float = 0.0
+    max_waiting_rows: int = 1024
+    max_wait_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.share <= 1, "share", self.share, "from 0 to 1")
+        for name in ("max_waiting_rows", "max_wait_s"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RuntimeChoice:
     """What was asked for of how members are run; None leaves it to the cascade files and the defaults."""
 

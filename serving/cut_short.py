@@ -23,7 +23,7 @@ def cut_short(job: Job, depth: NDArray[np.int8]) -> Iterator[Exits]:
         kinds = job.served.kinds[: len(slots)]
         conclusion = conclude(job.policy, stages - 1, outputs, kinds, stages, cut_as=ExitReason.DEADLINE)
         written = write(answer, stages - 1, rows, conclusion, slice(None))
-        yield Exits(job, stages - 1, stages, rows, *written, is_degraded=True)
+        yield Exits(job, stages - 1, stages - 1, rows, *written, is_degraded=True)
 
 
 def _copied(answer: Answer, settled: NDArray[np.bool_]) -> Answer:

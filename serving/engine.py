@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from serving.admission import admit
+from serving.audits import Audit, Auditor, Done
 from serving.breakers import Breakers
-from serving.config import BreakerConfig, Limits, SchedulerConfig
+from serving.config import AuditConfig, BreakerConfig, Limits, SchedulerConfig
 from serving.cut_short import cut_short
 from serving.errors import (
     InvalidRequest,
@@ -43,6 +44,11 @@ from serving.workers import Workers
 log = logging.getLogger("exitgate")
 LOG_EVERY_S = 1.0
 DEFAULT_BREAKER = BreakerConfig()
+NO_AUDITS = AuditConfig()
+
+
+def log_nothing(job: Job, audit: Audit | None) -> None:
+    """Where there is no decision log."""
 
 
 class Engine:
@@ -55,7 +61,10 @@ class Engine:
         limits: Limits,
         loader: Loader | None = None,
         breaker: BreakerConfig = DEFAULT_BREAKER,
+        audit: AuditConfig = NO_AUDITS,
+        decided: Done = log_nothing,
     ) -> None:
+        """`decided` is told of every answered request, once its audit is over."""
         self.registry = registry
         self.limits = limits
         self.statistics = Statistics()
@@ -67,6 +76,7 @@ class Engine:
         self._backlog = Backlog(config)
         self._gears = GearShift(self._backlog, self.statistics)
         self._gate = Gate()
+        self._auditor = Auditor(audit, self._run_audit, self.statistics, decided)
         self._active: set[Job] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -93,7 +103,7 @@ class Engine:
         served = self.registry.model(request.model, request.version)
         try:
             job = self._admit(request, served, started_s)
-            await self._finished(job, started_s)
+            await self._answered(job, started_s)
         except (RequestError, asyncio.CancelledError) as error:
             self.statistics.request_failed(served.name, _outcome(error), time.monotonic() - started_s)
             raise
@@ -101,16 +111,35 @@ class Engine:
         return job
 
     def _admit(self, request: InferRequest, served: ServedCascade, now_s: float) -> Job:
+        """Taken, with its work reckoned with; or refused."""
         if not self.is_accepting:
             raise Unavailable("the server is stopping")
         self._admitted += 1
-        return admit(request, served, self.limits, now_s, self._admitted)
-
-    async def _finished(self, job: Job, now_s: float) -> None:
+        job = admit(request, served, self.limits, now_s, self._admitted)
         self._gears.take(job, now_s)
-        job.done = self._loop.create_future()
+        return job
+
+    async def _answered(self, job: Job, now_s: float) -> None:
+        drawn = self._auditor.draw(job)
         self._active.add(job)
         self._idle.clear()
+        try:
+            await self._run(job, now_s)
+        except BaseException:
+            self._auditor.missed(job, drawn)
+            raise
+        finally:
+            self._active.discard(job)
+            if not self._active:
+                self._idle.set()
+        self._auditor.begin(job, drawn)
+
+    async def _run_audit(self, job: Job) -> None:
+        self._backlog.enter(job)
+        await self._run(job, time.monotonic())
+
+    async def _run(self, job: Job, now_s: float) -> None:
+        job.done = self._loop.create_future()
         last_call = self._last_call(job)
         self._without(self._scheduler.submit(job, now_s))
         self._dispatch()
@@ -122,9 +151,6 @@ class Engine:
             if job.remaining or job.cut_answer is not None:
                 self._scheduler.discard(job)
             self._backlog.drop(job)
-            self._active.discard(job)
-            if not self._active:
-                self._idle.set()
 
     def _last_call(self, job: Job) -> asyncio.TimerHandle | None:
         if job.depth is None:
@@ -165,6 +191,8 @@ class Engine:
         self._dispatch()
 
     def _advance(self, gated: Gated) -> None:
+        for drift, binned in gated.scores:
+            drift.add(binned)
         for job, error in gated.failed:
             job.settle(error)
         for work in gated.forwarded:
@@ -184,7 +212,8 @@ class Engine:
         self._backlog.exited(job, exits.at, len(exits.rows))
         if job.is_settled:
             return
-        self.statistics.rows_left(exits)
+        if not job.is_audit:
+            self.statistics.rows_left(exits)
         job.is_degraded |= exits.is_degraded
         if job.depth is not None:
             job.depth[exits.rows] = LEFT
@@ -246,8 +275,9 @@ class Engine:
             job.settle(Unavailable("the server stopped before the answer was there"))
 
     async def drain(self) -> None:
-        """Take no new requests, and wait until those under way have their answers."""
+        """Take no new requests, and wait until those under way have their answers; audits are let go."""
         self.is_accepting = False
+        await self._auditor.close()
         await self._idle.wait()
 
     def stop(self) -> None:

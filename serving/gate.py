@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cascade.decision import Conclusion, ExitReason, conclude, conclude_subset
 from cascade.scores_checks import wrong_rows
+from serving.drift import ScoreDrift
 from serving.errors import MemberFailed, RequestError, RowsRefused
 from serving.exits import Exits, write
 from serving.jobs import Batch, Job, Rows, Work
@@ -24,7 +25,8 @@ class Gated:
     """What the gate made of a batch. Works still carry the stage the rows come from.
 
     Rows that are `forwarded` have been through it; those that `fell_over` go on because none of its members
-    answered. `lost` are those for which a member gave nothing, `failed` the jobs that get no answer for it.
+    answered. `lost` are those for which a member gave nothing, `failed` the jobs that get no answer for it;
+    `scores` counts those of first stages.
     """
 
     forwarded: list[Work] = field(default_factory=list)
@@ -32,6 +34,7 @@ class Gated:
     exits: list[Exits] = field(default_factory=list)
     lost: list[tuple[Work, MemberFailed]] = field(default_factory=list)
     failed: list[tuple[Job, RequestError]] = field(default_factory=list)
+    scores: list[tuple[ScoreDrift, NDArray[np.int64]]] = field(default_factory=list)
 
     @property
     def num_lost(self) -> int:
@@ -43,6 +46,7 @@ class Gated:
         self.exits += other.exits
         self.lost += other.lost
         self.failed += other.failed
+        self.scores += other.scores
 
 
 def gather(batch: Batch) -> dict[str, NDArray[np.generic]]:
@@ -201,6 +205,9 @@ def _conclude_group(works: Sequence[Work], gated: Gated) -> None:
     num_slots = job.served.stage_slots[stage].stop
     outputs = [_outputs_so_far(works, slot) for slot in range(num_slots)]
     conclusion = conclude(job.policy, stage, outputs, job.served.kinds[:num_slots], job.max_stages)
+    drift = None if stage or job.is_audit else job.served.drift.get(job.policy_name)
+    if drift is not None:
+        gated.scores.append((drift, drift.binned(conclusion.verdict.score)))
     start = 0
     for work in works:
         _settle(work, conclusion, slice(start, start + len(work.rows)), gated)

@@ -25,6 +25,9 @@ LEFT = -1
 LAST_CALL_S = 0.003
 DEFAULT_LEVEL = 2
 LOWEST_LEVEL = 3
+AUDIT_LEVEL = 4
+"""Of the server's own work, which nobody waits for and no client's statistics count."""
+
 PATIENCE_S = 1.0
 """Requests without a deadline are ranked among the others as if they had so long."""
 
@@ -115,6 +118,7 @@ class Job:
         "flow",
         "gear",
         "inputs",
+        "is_audit",
         "is_degraded",
         "is_strict",
         "last_call_s",
@@ -129,6 +133,7 @@ class Job:
         "policy",
         "policy_name",
         "remaining",
+        "request_id",
         "served",
         "spent",
     )
@@ -142,8 +147,10 @@ class Job:
         inputs: Mapping[str, NDArray[np.generic]],
         terms: Terms,
         gear: int | None = None,
+        request_id: str = "",
     ) -> None:
         self.served = served
+        self.request_id = request_id
         self.gear = gear
         self.policy_name = policy_name
         self.policy = policy
@@ -153,7 +160,7 @@ class Job:
         self.last_call_s = terms.last_call_s
         self.is_strict = terms.is_strict
         self.level = terms.level
-        self.flow: Flow = served.flow(policy_name, max_stages, terms.level)
+        self.flow: Flow = served.flow(policy_name, policy, max_stages, terms.level)
         self.num_rows = len(next(iter(inputs.values())))
         self.num_bytes = sum(map(_num_bytes, inputs.values()))
         self.remaining = self.num_rows
@@ -166,17 +173,23 @@ class Job:
         self.lost: NDArray[np.bool_] | None = None
         self.loss: MemberFailed | None = None
         self.is_degraded = False
+        self.is_audit = terms.level == AUDIT_LEVEL
         self.spent = Spent()
         self.done: Future[None] | None = None
 
     def flow_in(self, gear: int) -> Flow:
         """The one that its rows would travel in."""
-        return self.served.flow(self.served.cascade.gears[gear], self.max_stages, self.level)
+        named = self.served.policy(self.served.cascade.gears[gear])
+        return self.served.flow(*named, self.max_stages, self.level)
 
     def engage(self, gear: int) -> None:
         """Take the policy of this gear, before any row is under way."""
         self.gear, self.flow = gear, self.flow_in(gear)
         self.policy_name, self.policy = self.served.policy(self.served.cascade.gears[gear])
+
+    @property
+    def final_answer(self) -> Answer:
+        return self.cut_answer or self.answer
 
     @property
     def is_settled(self) -> bool:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 
 from cascade.cascade_file import Cascade
 from cascade.cascade_file import Member as MemberSpec
 from cascade.policy import Policy
 from cascade.scores import OutputKind
+from serving.drift import ScoreDrift
 from serving.errors import NotFound
 from serving.members import Member
 from serving.messages import OUTPUT_DATATYPES
@@ -106,12 +108,28 @@ class ServedCascade:
         """The one that is engaged, where there are some."""
         return self.gearbox.number if self.cascade.gears else None
 
-    def flow(self, policy: str, max_stages: int | None, level: int) -> Flow:
-        key = (policy, max_stages, level)
+    @cached_property
+    def drift(self) -> Mapping[str, ScoreDrift]:
+        """By policy, of those whose evidence says what scores to expect."""
+        known = {name: policy.known_scores for name, policy in self.cascade.policies.items()}
+        return {name: ScoreDrift(quantiles) for name, quantiles in known.items() if quantiles}
+
+    @cached_property
+    def stage_macs(self) -> tuple[float, ...]:
+        """Of a row through each stage, with those before it."""
+        return tuple(accumulate(self.cascade.stage_macs))
+
+    @cached_property
+    def whole_ensemble(self) -> Policy:
+        """The one that asks all members: the cascade's own of that kind, or their plain mean."""
+        own = (policy for policy in self.cascade.policies.values() if policy.kind == "full")
+        return next(own, Policy(kind="full", num_stages=self.num_stages))
+
+    def flow(self, name: str, policy: Policy, max_stages: int | None, level: int) -> Flow:
+        key = (name, max_stages, level)
         if key not in self._flows:
-            chosen = self.cascade.policies[policy]
-            depth = 1 if chosen.kind == "first" else max_stages or self.num_stages
-            self._flows[key] = Flow(self.name, level, self.num_stages, depth, chosen.known_forwarded)
+            depth = 1 if policy.kind == "first" else max_stages or self.num_stages
+            self._flows[key] = Flow(self.name, level, self.num_stages, depth, policy.known_forwarded)
         return self._flows[key]
 
     def stage_s(self) -> list[float]:

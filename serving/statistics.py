@@ -15,6 +15,9 @@ from serving.running import Ran
 Outcome = Literal["failed", "shed", "timed_out", "cancelled"]
 """How a request can end without an answer."""
 
+AuditResult = Literal["agreed", "disagreed", "missing"]
+"""Of a row drawn for an audit, whether it was labelled as all members together would have."""
+
 Direction = Literal["down", "up"]
 """Of a shift of gears: to a cheaper policy, or a dearer one."""
 
@@ -50,7 +53,9 @@ class MemberStatistics:
 @dataclass(slots=True)
 class CascadeStatistics:
     """Of a model that was called: requests by outcome, and rows by where and why they left:
-    `exits[policy, stage, reason]`. `spent` sums over answered requests, each the mean of its rows."""
+    `exits[policy, stage, reason]`, and `audits[policy, result]`. `spent` sums over answered requests, each
+    the mean of its rows. `macs` is what the stages cost that answers rest on, `full_macs` what all would.
+    """
 
     rows: int = 0
     spent: Spent = field(default_factory=Spent)
@@ -59,7 +64,10 @@ class CascadeStatistics:
     degraded: int = 0
     exits: Counter[tuple[str, int, str]] = field(default_factory=Counter)
     shifts: Counter[Direction] = field(default_factory=Counter)
+    audits: Counter[tuple[str, AuditResult]] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
+    macs: float = 0.0
+    full_macs: float = 0.0
 
 
 class Statistics:
@@ -91,6 +99,13 @@ class Statistics:
         for reason, count in Counter(exits.reasons.tolist()).items():
             statistics.exits[exits.job.policy_name, exits.stage + 1, NAMES[reason]] += count
         statistics.accepted[exits.job.policy_name] += exits.num_accepted
+        macs = exits.job.served.stage_macs
+        statistics.macs += macs[exits.stage] * len(exits.rows)
+        statistics.full_macs += macs[-1] * len(exits.rows)
+
+    def audited(self, job: Job, result: AuditResult, num_rows: int) -> None:
+        if num_rows:
+            self.cascades[job.served.name].audits[job.policy_name, result] += num_rows
 
     def shifted(self, model: str, to: Direction) -> None:
         self.cascades[model].shifts[to] += 1

@@ -18,6 +18,8 @@ from cascade.policy import Policy
 from cascade.scores import Array
 from cascade.window import Mask
 
+NUM_QUANTILES = 21
+
 
 def evidence_of(policy: Policy, laid: Laid, table: Table, objective: Objective) -> dict[str, Any]:
     """Shares and rates are of rows in distribution, as `[value, lower, upper]` at 95%."""
@@ -38,11 +40,20 @@ def evidence_of(policy: Policy, laid: Laid, table: Table, objective: Objective) 
             float(np.average(played.reached(depth), weights=table.traffic))
             for depth in range(1, table.num_stages)
         ],
+        "score_quantiles": score_quantiles(table.score[0], table.traffic),
         "calibration": [_calibration(laid, table, played, depth) for depth in range(table.num_stages)],
     }
     if objective.uses_ood:
         evidence["mixture"] = _mixture(accepted, outcome_of(table, played), table)
     return evidence
+
+
+def score_quantiles(score: Array, weights: Array | None = None) -> list[float]:
+    """Of the first stage's scores, at equal steps from the lowest to the highest; each is the score of a row.
+    A server compares what it sees with them."""
+    at = np.linspace(0, 1, NUM_QUANTILES)
+    quantiles = np.quantile(score, at, weights=weights, method="inverted_cdf")
+    return [float(quantile) for quantile in quantiles]
 
 
 def _mixture(accepted: Mask, outcome: Array, table: Table) -> dict[str, list[float | None]]:

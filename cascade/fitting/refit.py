@@ -14,6 +14,7 @@ import numpy as np
 
 from cascade.errors import FitError
 from cascade.fitting.budget import parse_budget, stage_costs
+from cascade.fitting.evidence import score_quantiles
 from cascade.fitting.fit import BUDGETED, MIN_ROWS, strict_threshold
 from cascade.fitting.placement import lay, mean_cost
 from cascade.fitting.table import Cut
@@ -37,7 +38,9 @@ def refit(policy: Policy, stages: Stages, scores: ScoresFile) -> Policy:
     for stage in range(policy.num_stages - 1):
         played = replay(policy, stages, scores, max_stages=stage + 1, keep_probabilities=False)
         policy = _laid(policy, stage, played.stage_scores[stage, played.reached(stage)])
-    return _refitted(policy, scores.num_rows, cost_on(policy, stages, scores))
+    played = replay(policy, stages, scores, keep_probabilities=False)
+    forwarded = [float((played.exit_stage > stage).mean()) for stage in range(1, policy.num_stages)]
+    return _refitted(policy, played.stage_scores[0], forwarded, cost_on(policy, stages, scores))
 
 
 def relaid(policy: Policy, stage_scores: Sequence[Array], costs: Sequence[float]) -> Policy:
@@ -59,7 +62,8 @@ def relaid(policy: Policy, stage_scores: Sequence[Array], costs: Sequence[float]
         score = np.asarray(given, np.float64)
         policy = _laid(policy, stage, score)
         shares.append(_forwarded(policy, stage, score))
-    return _refitted(policy, len(stage_scores[0]), mean_cost(costs, shares) / costs[0])
+    forwarded = np.cumprod(shares).tolist()
+    return _refitted(policy, stage_scores[0], forwarded, mean_cost(costs, shares) / costs[0])
 
 
 def cost_on(policy: Policy, stages: Stages, scores: ScoresFile) -> float:
@@ -119,7 +123,9 @@ def _with_cut(policy: Policy, stage: int, cut: Cut) -> Policy:
     return replace(policy, windows=tuple(windows), ties=tuple(ties))
 
 
-def _refitted(policy: Policy, num_rows: int, cost: float) -> Policy:
+def _refitted(policy: Policy, first_scores: Array, forwarded: Sequence[float], cost: float) -> Policy:
+    """With what a server may expect of rows like these; what the old rows were like is no longer of use."""
     evidence = {key: policy.evidence[key] for key in STILL_TRUE if key in policy.evidence}
-    refitted = {"rows": num_rows, "cost": cost}
-    return replace(policy, evidence=evidence | {"certified": False, "refitted": refitted})
+    expected = {"forwarded": list(forwarded), "score_quantiles": score_quantiles(first_scores)}
+    refitted = {"rows": len(first_scores), "cost": cost}
+    return replace(policy, evidence=evidence | expected | {"certified": False, "refitted": refitted})

@@ -55,6 +55,12 @@ class Backlog:
         self._check_bounds(job, wait_s)
         if job.last_call_s < math.inf and any(flow.lane == job.flow.lane for flow in self._flows):
             self._check_deadline(job, wait_s, job.last_call_s - now_s)
+        self.enter(job)
+
+    def enter(self, job: Job) -> None:
+        """Take a job whatever waits."""
+        if not job.flow.num_rows:
+            self._price(job)
         self._num_bytes += job.num_bytes
         self._enter(job, 0, job.num_rows)
 

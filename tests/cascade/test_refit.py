@@ -83,7 +83,7 @@ def test_what_the_old_windows_did_is_forgotten() -> None:
     old = fit(outputs(1000, members=2), STAGES[:2], settings)
     again = refit(old, STAGES[:2], outputs(1000, seed=3, members=2)).evidence
     kept = {"rows", "choosing_rows", "seed", "chosen", "gain_over_paper"}
-    assert again.keys() == kept | {"certified", "refitted"}
+    assert again.keys() == kept | {"certified", "refitted", "forwarded", "score_quantiles"}
     assert all(again[name] == old.evidence[name] for name in kept)
 
 
@@ -103,6 +103,10 @@ def test_the_scores_that_reached_each_stage_are_enough() -> None:
     seen = [played.stage_scores[stage, played.reached(stage)] for stage in range(2)]
     from_scores = relaid(policy, seen, rows.macs)
     assert (from_scores.windows, from_scores.ties) == (again.windows, again.ties)
+    quantiles = np.quantile(played.stage_scores[0], np.linspace(0, 1, 21), method="inverted_cdf")
+    assert again.known_scores == from_scores.known_scores == tuple(quantiles)
+    assert again.known_forwarded == pytest.approx([(played.exit_stage > stage).mean() for stage in (1, 2)])
+    assert from_scores.known_forwarded == pytest.approx(again.known_forwarded, abs=0.01)
     assert from_scores.evidence["refitted"]["cost"] == pytest.approx(
         again.evidence["refitted"]["cost"], abs=0.01
     )

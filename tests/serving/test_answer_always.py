@@ -40,6 +40,8 @@ class Fallible:
         self.may_run = threading.Event()
         self.may_run.set()
         self.num_runs = 0
+        self.seen: list[list[float]] = []
+        """The batches that it has run."""
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]], deadline_s: float = math.inf) -> Outputs:
         self.num_runs += 1
@@ -47,6 +49,7 @@ class Fallible:
             raise self.error
         assert self.may_run.wait(10)
         values = np.asarray(inputs["x"], np.float32)[:, 0]
+        self.seen.append(values.tolist())
         return np.stack([values, np.zeros_like(values)], axis=1)
 
 

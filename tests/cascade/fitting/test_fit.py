@@ -355,6 +355,9 @@ def test_the_evidence_is_what_the_accepting_rows_say() -> None:
         assert low < value < high
     assert evidence["cost"] == pytest.approx(figures["cost"])
     assert evidence["forwarded"] == pytest.approx(figures["forwarded"])
+    msp = softmax(rows.outputs[0]).max(axis=1) if rows.kind == "logits" else rows.outputs[0].max(axis=1)
+    quantiles = np.quantile(msp, np.linspace(0, 1, 21), method="inverted_cdf")
+    assert policy.known_scores == pytest.approx(quantiles, abs=1e-6)
     assert evidence["objective_value"] == pytest.approx(figures["objective"]["value"], abs=1e-6)
     assert (evidence["rows"], evidence["choosing_rows"], evidence["seed"]) == (1000, 1000, 0)
     assert evidence["calibration"][0]["calibration_error"] < 0.06
