@@ -3,10 +3,10 @@
     make demo && python -m benchmarks.gears
 
 The demo's cascade (three members of equal cost, trained on real digits), with the policy `full` for
-default; one server has the gears `full`, `window`, `first`, the other none. Requests of 32 rows of the test
-split, which nothing was fitted on, arrive open-loop (Poisson, drawn first) over HTTP, each with a deadline; an
-answer is good if it came within it of its intended send. The servers take turns. Prints each block as it comes
-and writes benchmarks/results/gears.json.
+default; one server has the gears `full`, `window`, `first`, the other none. Requests of 32 rows of the
+test split, which nothing was fitted on, arrive open-loop (Poisson, drawn first) over HTTP, each with a
+deadline; an answer is good if it came within it of its intended send. The servers take turns. Prints each
+block as it comes and writes benchmarks/results/gears.json.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import ItemsView, Iterator
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -10,7 +11,7 @@ from prometheus_client.registry import Collector
 from serving.drift import ScoreDrift
 from serving.engine import Engine
 from serving.scheduling.breaker import State
-from serving.statistics import CascadeStatistics, Duration, MemberStatistics
+from serving.statistics import LATENCY_BOUNDS_S, CascadeStatistics, Duration, Latency, MemberStatistics
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -49,13 +50,20 @@ class EngineCollector(Collector):
         seconds = _counter("request_seconds", "Time from arrival to answer, summed.", "model", "outcome")
         degraded = _counter("degraded", "Requests answered before the cascade was done with them.", "model")
         rows = _counter("rows", "Rows answered.", "model")
+        latency = HistogramMetricFamily(
+            "exitgate_latency_seconds",
+            "Time from arrival to answer, by the stage of the row that went furthest.",
+            labels=["model", "stage"],
+        )
         for name, counters in self._cascades():
+            for stage, took in sorted(counters.latency.items()):
+                latency.add_metric([name, str(stage)], _latencies(took), took.seconds)
             for outcome, duration in (("success", counters.success), *counters.without_answer.items()):
                 requests.add_metric([name, outcome], duration.count)
                 seconds.add_metric([name, outcome], duration.ns / 1e9)
             rows.add_metric([name], counters.rows)
             degraded.add_metric([name], counters.degraded)
-        yield from (requests, seconds, degraded, rows)
+        yield from (requests, seconds, degraded, rows, latency)
 
     def _cascades(self) -> ItemsView[str, CascadeStatistics]:
         return self._engine.statistics.cascades.items()
@@ -169,6 +177,11 @@ def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"exitgate_{name}", text, labels=labels)
+
+
+def _latencies(latency: Latency) -> list[tuple[str, float]]:
+    bounds = [*(f"{bound:.4g}" for bound in LATENCY_BOUNDS_S), "+Inf"]
+    return list(zip(bounds, map(float, accumulate(latency.counts)), strict=True))
 
 
 def _cumulative(drift: ScoreDrift) -> list[tuple[str, float]]:

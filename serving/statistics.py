@@ -3,6 +3,7 @@
 Only the event loop's thread touches them. Durations are nanoseconds.
 """
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
@@ -37,6 +38,22 @@ class Duration:
         self.ns += int(seconds * 1e9)
 
 
+LATENCY_BOUNDS_S = tuple(1e-3 * 2.0 ** (step / 2) for step in range(-2, 29))
+"""From half a millisecond to 16 s, two to each doubling."""
+
+
+@dataclass(slots=True)
+class Latency:
+    """Requests by how long they took: `counts[k]` of those up to `LATENCY_BOUNDS_S[k]`, the last beyond."""
+
+    seconds: float = 0.0
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
+
+    def add(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.counts[bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
+
+
 @dataclass(slots=True)
 class MemberStatistics:
     """`rows` executed in `compute.count` batches. A work item is the rows of one request in a batch: there
@@ -54,7 +71,8 @@ class MemberStatistics:
 class CascadeStatistics:
     """Of a model that was called: requests by outcome, and rows by where and why they left:
     `exits[policy, stage, reason]`, and `audits[policy, result]`. `spent` sums over answered requests, each
-    the mean of its rows. `macs` is what the stages cost that answers rest on, `full_macs` what all would.
+    the mean of its rows; `latency` is by the stage (from 1) of the row that went furthest. `macs` is what the
+    stages cost that answers rest on, `full_macs` what all would have.
     """
 
     rows: int = 0
@@ -66,6 +84,7 @@ class CascadeStatistics:
     shifts: Counter[Direction] = field(default_factory=Counter)
     audits: Counter[tuple[str, AuditResult]] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
+    latency: defaultdict[int, Latency] = field(default_factory=lambda: defaultdict(Latency))
     macs: float = 0.0
     full_macs: float = 0.0
 
@@ -114,6 +133,7 @@ class Statistics:
         statistics = self.cascades[job.served.name]
         statistics.rows += job.num_rows
         statistics.success.add(seconds)
+        statistics.latency[int(job.final_answer.exit_stage.max())].add(seconds)
         statistics.spent.add(job.spent.queue_s, job.spent)
         statistics.degraded += job.is_degraded
 

@@ -91,6 +91,8 @@ def test_the_server_counts_first_stage_scores_and_tells_what_is_expected() -> No
     assert 'exitgate_macs_total{model="c"} 5.0' in lines
     assert 'exitgate_full_macs_total{model="c"} 8.0' in lines
     assert not any(line.startswith("exitgate_score_drift{") for line in lines)
+    assert 'exitgate_latency_seconds_bucket{le="+Inf",model="c",stage="2"} 1.0' in lines
+    assert 'exitgate_latency_seconds_bucket{le="0.0005",model="c",stage="2"} 0.0' in lines
 
 
 @pytest.mark.parametrize(
