@@ -9,9 +9,20 @@ from pathlib import Path
 from serving.errors import StartupError
 
 
+class BadSetting(StartupError):
+    """A field holds what it must not. Apart, so that whoever knows where the value came from can say so."""
+
+    def __init__(self, name: str, value: object, expected: str, place: str | None = None) -> None:
+        shown = str(value) if isinstance(value, Path) else value
+        super().__init__(f"{place or name} is {shown!r}; it must be {expected}")
+        self.name = name
+        self.value = value
+        self.expected = expected
+
+
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
     if not condition:
-        raise StartupError(f"{name} is {value!r}; it must be {expected}")
+        raise BadSetting(name, value, expected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +138,39 @@ class RuntimeChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SafetyConfig:
+    """Who may ask, and how it is kept from others. `insecure` lets anybody ask who reaches the server."""
+
+    token_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        has_cert, has_key = self.tls_cert is not None, self.tls_key is not None
+        _require(has_key or not has_cert, "tls_cert", self.tls_cert, "given together with --tls-key")
+        _require(has_cert or not has_key, "tls_key", self.tls_key, "given together with --tls-cert")
+        needs_cert = self.tls_client_ca is not None
+        _require(has_cert or not needs_cert, "tls_client_ca", self.tls_client_ca, "given with --tls-cert")
+
+    @property
+    def knows_clients(self) -> bool:
+        return self.token_file is not None or self.tls_client_ca is not None
+
+
+LOG_FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogConfig:
+    format: str = "text"
+
+    def __post_init__(self) -> None:
+        _require(self.format in LOG_FORMATS, "format", self.format, f"one of {', '.join(LOG_FORMATS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     """Where the server listens and what it serves. Port 0 takes any free one."""
 
@@ -135,25 +179,33 @@ class ServerConfig:
     http_port: int = 8000
     grpc_port: int = 8001
     grace_s: float = 30.0
-    allow_remote: bool = False
+    reload_s: float = 1.0
     allow_model_control: bool = False
     allow_shared_memory: bool = False
     runtime: RuntimeChoice = field(default_factory=RuntimeChoice)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     session: SessionConfig = field(default_factory=SessionConfig)
     limits: Limits = field(default_factory=Limits)
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
 
     def __post_init__(self) -> None:
         for name in ("http_port", "grpc_port"):
             _require(0 <= getattr(self, name) <= 65535, name, getattr(self, name), "a port, 0 to 65535")
-        _require(0 <= self.grace_s < math.inf, "grace_s", self.grace_s, "0 or more, and finite")
+        for name in ("grace_s", "reload_s"):
+            _require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more, and finite")
         same = self.http_port == self.grpc_port != 0
         _require(not same, "grpc_port", self.grpc_port, "another than the HTTP port")
-        if not self.allow_remote:
-            _require(_is_loopback(self.host), "host", self.host, "a loopback address, or say --allow-remote")
+        is_safe = is_loopback(self.host) or self.safety.knows_clients or self.safety.insecure
+        _require(is_safe, "host", self.host, SAFE_HOST)
 
 
-def _is_loopback(host: str) -> bool:
+SAFE_HOST = "a loopback address, unless --token-file, --tls-client-ca or --insecure is given"
+
+
+def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:

@@ -14,7 +14,7 @@ from serving.jobs import Batch, Spent
 log = logging.getLogger("exitgate")
 MOST_FAILED_RUNS = 8
 """In a batch, until no half is tried any more: one bad request among 64 is found by then, and a member that
-takes nothing at all is not asked for each."""
+takes nothing at all is not asked for each. One that says that it refuses rows is well."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class _Run:
         try:
             outputs = self._outputs(batch)
         except MemberFailed as error:
-            self._num_failed += 1
+            self._num_failed += not isinstance(error, RowsRefused)
             is_down = isinstance(error, MemberDown) or self._num_failed >= MOST_FAILED_RUNS
             if is_down or len(batch.works) == 1:
                 return self._gate.lose(batch.works, error)

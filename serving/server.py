@@ -19,12 +19,16 @@ from serving.errors import StartupError
 from serving.grpc.service import start_grpc
 from serving.grpc.streams import Streams
 from serving.http.app import make_app
+from serving.http.asgi import App
+from serving.http.guard import TokenGuard
 from serving.http.infer import InferenceRoute
 from serving.http.protocol import BoundedProtocol, ConnectionLimits
 from serving.loading import Loader, read_cascades
 from serving.registry import Registry
+from serving.safety import NO_SAFETY, Safety, load_safety
 from serving.services import Services, make_services
 from serving.tuned import settle
+from serving.watching import watching
 
 log = logging.getLogger("exitgate")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -54,17 +58,27 @@ async def run(config: ServerConfig, announce: Callable[[Registry, int, int], Non
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    safety = load_safety(config)
     listener = listen(config.host, config.http_port)
     try:
         cascades = read_cascades(config.repository)
         scheduler, session = settle(config, cascades)
         loader = Loader(config.repository, scheduler.max_batch_rows, session)
-        registry = await asyncio.to_thread(loader.load_all, cascades)
-        engine = Engine(registry, scheduler, config.limits, loader)
+        # Nobody but the engine holds the registry: members that a reload replaces must go.
+        engine = Engine(
+            await asyncio.to_thread(loader.load_all, cascades),
+            scheduler,
+            config.limits,
+            loader,
+            config.breaker,
+            config.audit,
+        )
         engine.start()
         services = make_services(engine, config)
+        watch = watching(engine, config.repository, reload_s=config.reload_s, changed=services.health.changed)
         try:
-            await _serve(services, config, listener, announce, stop)
+            async with watch:
+                await _serve(services, config, safety, listener, announce, stop)
         finally:
             services.close()
             engine.stop()
@@ -75,13 +89,14 @@ async def run(config: ServerConfig, announce: Callable[[Registry, int, int], Non
 async def _serve(
     services: Services,
     config: ServerConfig,
+    safety: Safety,
     listener: socket.socket,
     announce: Callable[[Registry, int, int], None],
     stop: asyncio.Event,
 ) -> None:
     streams = Streams()
-    grpc_server, grpc_port = await start_grpc(services, streams, config.host, config.grpc_port)
-    http_server = HttpServer(http_config(services, config.grace_s))
+    grpc_server, grpc_port = await start_grpc(services, streams, config.host, config.grpc_port, safety)
+    http_server = HttpServer(http_config(services, config.grace_s, safety=safety))
     http_task = asyncio.create_task(http_server.serve([listener]))
     stopped = asyncio.create_task(stop.wait())
     listening = asyncio.create_task(http_server.is_listening.wait())
@@ -107,7 +122,7 @@ async def _drain(
     log.info("draining: %d requests under way", engine.active_requests)
     http_server.should_exit = True
     draining = asyncio.create_task(engine.drain())
-    stopping = asyncio.create_task(grpc_server.stop(grace_s))
+    stopping = asyncio.create_task(_stop_grpc(grpc_server, grace_s))
     _, late = await asyncio.wait({draining, stopping, http_task}, timeout=grace_s)
     if late:
         log.warning("%d requests had no answer within %g s", engine.active_requests, grace_s)
@@ -121,13 +136,26 @@ async def _drain(
     log.info("stopped")
 
 
+async def _stop_grpc(server: grpc.aio.Server, grace_s: float) -> None:
+    """gRPC cancels the calls that it holds and nobody has taken up yet (its issue 41785), so for a moment
+    they are still taken up, and refused in words."""
+    linger_s = min(DEFAULT_LIMITS.linger_s, grace_s / 2)
+    await asyncio.sleep(linger_s)
+    await server.stop(grace_s - linger_s)
+
+
 def http_config(
-    services: Services, grace_s: float, limits: ConnectionLimits = DEFAULT_LIMITS
+    services: Services,
+    grace_s: float,
+    limits: ConnectionLimits = DEFAULT_LIMITS,
+    safety: Safety = NO_SAFETY,
 ) -> uvicorn.Config:
     protocol: Any = partial(BoundedProtocol, limits=limits)
+    tls = safety.tls
     return uvicorn.Config(
-        InferenceRoute(services, make_app(services)),
+        _guarded(InferenceRoute(services, make_app(services)), safety),
         http=protocol,
+        ssl_context_factory=None if tls is None else lambda *_: tls.context,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -138,6 +166,10 @@ def http_config(
         date_header=False,
         timeout_graceful_shutdown=max(1, math.ceil(grace_s)),
     )
+
+
+def _guarded(app: App, safety: Safety) -> App:
+    return app if safety.tokens is None else TokenGuard(app, safety.tokens)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -39,6 +39,7 @@ class Workers:
                 self._loop.call_soon_threadsafe(self._finished, ran)
             except RuntimeError:  # the loop is closed: nobody waits for this batch any more
                 return
+            del batch, ran  # an idle thread would hold on to a member that is served no more
 
     def _finished(self, ran: Ran) -> None:
         self._num_busy -= 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-READY = re.compile(r"ready: http://(\S+) grpc://(\S+)")
+READY = re.compile(r"ready: https?://(\S+) grpcs?://(\S+)")
 START_S = 60.0
 
 

@@ -18,6 +18,7 @@ from serving.errors import NotFound, RequestError, StartupError, TooLarge
 from serving.grpc.calls import Context, add_service, parsed
 from serving.grpc.codec import decode, encode
 from serving.grpc.extensions import Extensions
+from serving.grpc.guard import TokenGuard
 from serving.grpc.streams import Streams
 from serving.metadata import (
     model_config,
@@ -27,7 +28,9 @@ from serving.metadata import (
     server_metadata,
 )
 from serving.request_checks import Intake
+from serving.safety import NO_SAFETY, Safety
 from serving.services import Services
+from serving.tls import Tls
 
 log = logging.getLogger("exitgate")
 
@@ -122,25 +125,32 @@ class InferenceService(Extensions):
 
 
 async def start_grpc(
-    services: Services, streams: Streams, host: str, port: int
+    services: Services, streams: Streams, host: str, port: int, safety: Safety = NO_SAFETY
 ) -> tuple[grpc.aio.Server, int]:
     """A started server and the port it got. Without SO_REUSEPORT, which would let two servers share one
     port without a word. gRPC bounds a message's length both as it comes and once it is unpacked."""
     server = grpc.aio.server(
+        interceptors=() if safety.tokens is None else (TokenGuard(safety.tokens),),
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", services.engine.limits.max_body_bytes),
             ("grpc.max_send_message_length", -1),
-        ]
+        ],
     )
     inference = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
     add_service(server, inference, InferenceService(services, streams))
     add_service(server, health_pb2.DESCRIPTOR.services_by_name["Health"], services.health)
     try:
-        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        bound = _add_port(server, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", safety.tls)
     except RuntimeError:
         bound = 0
     if bound == 0:
         raise StartupError(f"gRPC port {port} on {host} is in use or not to be had")
     await server.start()
     return server, bound
+
+
+def _add_port(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
+    if tls is None:
+        return int(server.add_insecure_port(address))
+    return int(server.add_secure_port(address, tls.credentials))

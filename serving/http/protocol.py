@@ -19,20 +19,23 @@ from serving.http.asgi import Scope, Send, is_inference
 
 FRAMING = (b"content-length", b"transfer-encoding")
 LINE_BYTES = len(": \r\n")
+FAREWELL_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
     """A head must be there in `head_s` seconds, and in as many some of an answer be read. A body has `body_s`
-    and one more for each `body_bytes_per_s` that came: large bodies have their time, single bytes do not."""
+    and one more for each `body_bytes_per_s` that came: large bodies have their time, single bytes do not.
+    When the server stops, an idle connection stays open for `linger_s`: a request may be on its way."""
 
     head_s: float = 10.0
     body_s: float = 10.0
     body_bytes_per_s: int = 64 * 1024
     max_head_bytes: int = 64 * 1024
+    linger_s: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("head_s", "body_s", "body_bytes_per_s", "max_head_bytes"):
+        for name in ("head_s", "body_s", "body_bytes_per_s", "max_head_bytes", "linger_s"):
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise StartupError(f"{name} is {value!r}; it must be positive")
@@ -78,6 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._is_body_due = False
         self._is_declined = False
+        self._is_ending = False
         self._turns = 0
         self._received = 0
         self._bodiless = 0
@@ -148,6 +152,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._turns += 1
         self._received = self._bodiless = 0
         super().on_headers_complete()
+        if self._is_ending:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -174,6 +180,23 @@ class BoundedProtocol(HttpToolsProtocol):
         self._task = task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+
+    def shutdown(self) -> None:
+        """The next answer, which may be a refusal, says that it is the last one. To close an idle connection
+        at once would lose with it what lies there unread, and the client could not tell why."""
+        self._is_ending = True
+        if self._is_answer_due:
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(self._limits.linger_s, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        """TLS would wait for the client's farewell, and one that is idle reads nothing and says none."""
+        if self._is_answer_due:
+            return
+        self.transport.close()
+        if self.scheme == "https" and self.transport.get_write_buffer_size() == 0:
+            self.loop.call_later(FAREWELL_S, self.transport.abort)
 
     def _look(self) -> None:
         self._timer = self.loop.call_later(self._limits.look_s, self._look)

@@ -1,5 +1,6 @@
-"""Starting, refusing to start, and stopping without losing an answer."""
+"""Starting, refusing to start, and reloading and stopping without losing an answer."""
 
+import asyncio
 import hashlib
 import json
 import re
@@ -16,9 +17,15 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
+from benchmarks.keep_alive import Outcome
+from benchmarks.reloads import RELOADING, reload_under_load
+from benchmarks.stops import stop_under_load
+from benchmarks.two_versions import TwoVersions, two_versions
 from serving.__main__ import main
 from tests.repositories import Repository, classifier
 from tests.servers import serving
+from tests.serving.followed import followed, over_the_wire
+from tests.serving.raw_http import answer, connection, head, is_closed
 
 
 @pytest.fixture
@@ -101,12 +108,12 @@ def test_a_port_in_use_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--host", "0.0.0.0"], "host is '0.0.0.0'; it must be a loopback address"),
-        (["--workers", "0"], "num_workers is 0; it must be positive"),
-        (["--http-port", "70000"], "http_port is 70000; it must be a port"),
-        (["--max-body-bytes", "0"], "max_body_bytes is 0"),
-        (["--grace", "inf"], "grace_s is inf"),
-        (["--http-port", "7000", "--grpc-port", "7000"], "grpc_port is 7000; it must be another"),
+        (["--host", "0.0.0.0"], "--host is '0.0.0.0'; it must be a loopback address"),
+        (["--workers", "0"], "--workers is 0; it must be positive"),
+        (["--http-port", "70000"], "--http-port is 70000; it must be a port"),
+        (["--max-body-bytes", "0"], "--max-body-bytes is 0"),
+        (["--grace", "inf"], "--grace is inf"),
+        (["--http-port", "7000", "--grpc-port", "7000"], "--grpc-port is 7000; it must be another"),
     ],
 )
 def test_bad_flags_are_refused(
@@ -208,8 +215,8 @@ def test_cascades_that_share_a_member_must_agree_on_it(
         assert client.is_model_ready("other")
 
 
-def test_a_lying_member_fails_its_requests_and_the_server_lives(copy: Path) -> None:
-    """A member that gives NaN for bright images: those requests get an error, others their answer."""
+def test_a_lying_member_decides_nothing(copy: Path) -> None:
+    """A first member that gives infinities for bright images: those rows are answered by the next one."""
     weights = np.full((64, 10), np.float32(3e38))
     model = classifier(weights, np.zeros(10, np.float32))
     (copy / "digits-0" / "1" / "model.onnx").write_bytes(model)
@@ -221,11 +228,77 @@ def test_a_lying_member_fails_its_requests_and_the_server_lives(copy: Path) -> N
 
     rewrite(copy, pin)
     with serving(copy) as server, triton_http.InferenceServerClient(server.http) as client:
-        bright = triton_http.InferInput("image", [1, 8, 8, 1], "UINT8")
-        bright.set_data_from_numpy(np.full((1, 8, 8, 1), 255, np.uint8))
-        dark = triton_http.InferInput("image", [1, 8, 8, 1], "UINT8")
-        dark.set_data_from_numpy(np.zeros((1, 8, 8, 1), np.uint8))
-        with pytest.raises(InferenceServerException, match="gave numbers that are not finite") as caught:
-            client.infer("digits", [bright])
+        images = np.stack([np.full((8, 8, 1), 255, np.uint8), np.zeros((8, 8, 1), np.uint8)])
+        both = triton_http.InferInput("image", [2, 8, 8, 1], "UINT8").set_data_from_numpy(images)
+        answer = client.infer("digits", [both], parameters={"policy": "first"})
+        assert answer.as_numpy("exit_reason").tolist() == [b"member_failed", b"first"]
+        assert answer.as_numpy("exit_stage").tolist() == [2, 1]
+        assert answer.get_response()["parameters"]["degraded"] is True
+        bright = triton_http.InferInput("image", [1, 8, 8, 1], "UINT8").set_data_from_numpy(images[:1])
+        second = client.infer("digits-1", [bright])
+        assert answer.as_numpy("label")[0] == second.as_numpy("label")[0]
+        with pytest.raises(InferenceServerException, match="gave what can be no prediction") as caught:
+            client.infer("digits", [bright], parameters={"strict": True})
         assert caught.value.status() == "500"
-        assert client.infer("digits", [dark]).as_numpy("label").shape == (1,)
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> TwoVersions:
+    return two_versions(tmp_path_factory.mktemp("versions") / "repository")
+
+
+def test_a_reload_loses_no_request_and_answers_none_by_two_versions(versions: TwoVersions) -> None:
+    """Both protocols, a few times; benchmarks.reloads does it at length."""
+    path = versions.file.parent
+
+    async def scenario() -> None:
+        async with followed(path, reload_s=0.02) as it, over_the_wire(it.engine, path) as addresses:
+            running = asyncio.create_task(it.watcher.run())
+            load, taken_up_s = await reload_under_load(addresses, versions, 6, spell_s=0.2)
+            running.cancel()
+        assert len(taken_up_s) == 6
+        assert {sample.reply.outcome for sample in load.samples} == {Outcome.ANSWERED}
+        assert all(sample.is_right for sample in load.samples)
+        assert load.backwards == 0
+        assert {sample.reply.version for sample in load.samples} == set(range(1, 8))
+        protocols = {sample.protocol for sample in load.samples if sample.phase == RELOADING}
+        assert protocols == {"http", "grpc"}
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stop_answers_or_refuses_what_was_sent(seed: int, versions: TwoVersions) -> None:
+    """Clients that keep their connections and go on until nobody listens any more."""
+    stop = stop_under_load(versions, seed)
+    assert stop.is_clean, stop
+    assert all(told.outcomes[Outcome.ANSWERED] for told in stop.told.values())
+
+
+def test_a_request_on_its_way_when_the_server_stops_is_refused_in_words(repository: Repository) -> None:
+    """Its connection was idle, and is closed after that answer."""
+    image = repository.test.image[:1]
+    body = json.dumps(
+        {
+            "inputs": [
+                {"name": "image", "datatype": "UINT8", "shape": [1, 8, 8, 1], "data": image.ravel().tolist()}
+            ]
+        }
+    ).encode()
+    message = head(f"Content-Length: {len(body)}") + body
+    with serving(repository.path) as server, connection(server.http) as kept, connection(server.http) as idle:
+        kept.sendall(message)
+        assert answer(kept)[0] == 200
+        idle.sendall(message)
+        assert answer(idle)[0] == 200
+        stopping = threading.Thread(target=server.terminate)
+        stopping.start()
+        time.sleep(0.3)
+        kept.sendall(message)
+        status, headers, content = answer(kept)
+        assert (status, headers["connection"]) == (503, "close")
+        assert json.loads(content) == {"error": "the server is stopping"}
+        assert is_closed(kept)
+        assert is_closed(idle)
+        stopping.join()
+        assert server.terminate() == 0
