@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRITON := .venv-triton
 TRITON_READY := $(TRITON)/.ready
-TRITON_LOCK := tests/triton/requirements.lock
+TRITON_LOCK := serving/triton/requirements.lock
 CLIENTS := .venv-clients
 CLIENTS_READY := $(CLIENTS)/.ready
 CLIENTS_LOCK := tests/conformance/requirements.lock
 REPOSITORY ?= model_repository
 SERVE_FLAGS ?=
 
-.PHONY: demo test check serve clean
+.PHONY: demo test check serve triton clean
 
 demo: $(READY)
 	$(BIN)/python demo.py
@@ -28,6 +28,8 @@ check: $(READY)
 serve: $(READY)
 	$(BIN)/python -m serving $(REPOSITORY) $(SERVE_FLAGS)
 
+triton: $(TRITON_READY)
+
 # The stamp is written last: an interrupted installation is begun again.
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Exitgate needs Python 3.11 or newer; name one with PYTHON=") if sys.version_info < (3, 11) else None'
@@ -36,11 +38,11 @@ $(READY): requirements.lock
 	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps -r requirements.lock
 	@touch $@
 
-# The real Triton that tests start. Its Python backend misreads NumPy 2, so it lives apart. Where it cannot
-# be installed, the reason is printed and its tests are skipped.
+# The real Triton that tests, and `serve` when it is asked to, start. Its Python backend misreads NumPy 2, so
+# it lives apart. Where it cannot be installed, the reason is printed and its tests are skipped.
 $(TRITON_READY): $(TRITON_LOCK) | $(READY)
 	@rm -rf $(TRITON) && mkdir $(TRITON)
-	@if $(BIN)/python -m tests.triton.installation; then \
+	@if $(BIN)/python -m serving.triton.installation; then \
 		echo "Setting up $(TRITON) from $(TRITON_LOCK) (about 300 MB, once) ..." && \
 		$(BIN)/python -m venv $(TRITON) && \
 		$(TRITON)/bin/python -m pip install --quiet --progress-bar off --no-deps -r $(TRITON_LOCK); \

@@ -35,8 +35,8 @@ from benchmarks.triton_repository import BLS, Tuning, write_triton_repository
 from cascade.cascade_file import Cascade, read_cascade
 from cascade.scores import msp, softmax
 from loadtest.wire_http import decode_infer
-from tests.triton.installation import PACKAGES
-from tests.triton.server import QUICK, TritonServer, triton
+from serving.triton.bundled import QUICK, TritonServer, triton
+from serving.triton.installation import PACKAGES
 
 ONE_BY_TWO = ("--workers", "1", "--threads", "2")
 """Exitgate's other setting; by itself it takes two workers of one thread on two cores."""

@@ -74,6 +74,29 @@ def write_triton_repository(
     _write(path, config, BLS_SCRIPT)
 
 
+def write_member(
+    path: Path,
+    member: str,
+    image: tuple[int, ...],
+    parameters: Mapping[str, str],
+    script: str,
+    instances: int,
+) -> None:
+    """The configuration and the script of a member whose file is there, of one image and ten classes."""
+    config = _config(
+        member,
+        {"image": ("UINT8", image)},
+        {"logits": ("FP32", (10,))},
+        parameters,
+        max_batch=MAX_MEMBER_BATCH,
+        delay_us=0,
+        instances=instances,
+    )
+    text = str(text_format.MessageToString(config))
+    (path / member / "config.pbtxt").write_text(text, encoding="utf-8")
+    (path / member / "1" / "model.py").write_text(script, encoding="utf-8")
+
+
 def _write(repository: Path, config: Any, script: Path) -> Path:
     version: Path = repository / config.name / "1"
     version.mkdir(parents=True)

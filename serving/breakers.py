@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from serving.config import BreakerConfig
 from serving.jobs import Batch
-from serving.members import Member
+from serving.members import EMBEDDED, Member
 from serving.scheduling.breaker import Breaker, State
 
 log = logging.getLogger("exitgate")
@@ -35,8 +35,12 @@ class Breakers:
         return self._breaker(member).admits(now_s)
 
     def started(self, batch: Batch) -> None:
+        """It is given up, by a member that can, when it has taken so long that it was late twice."""
+        is_here = batch.member.pool == EMBEDDED
+        slow_s = self._config.slow_s if is_here else self._config.slow_call_s
         expected_s = batch.member.curve.seconds(batch.num_rows)
-        late_s = max(self._config.slow_s, self._config.slow_factor * expected_s)
+        late_s = max(slow_s, self._config.slow_factor * expected_s)
+        batch.give_up_s = time.monotonic() + 2 * late_s
         self._timers[batch] = asyncio.get_running_loop().call_later(late_s, self._is_late, batch)
 
     def ended(self, batch: Batch, *, is_failure: bool) -> None:

@@ -3,7 +3,7 @@
 import ipaddress
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from serving.errors import StartupError
@@ -90,20 +90,21 @@ class SchedulerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BreakerConfig:
-    """When a member is left out. A batch has failed where the member did, or took longer than `slow_s` and
-    than `slow_factor` times what is expected of it. After `most_failures` in a row, or half of a second's
-    batches, nothing is sent to it but, after `retry_s` and then twice as long each time up to `max_retry_s`,
-    one batch that tries it.
+    """When a member is left out. A batch has failed where the member did, or took longer than `slow_s` (a
+    call to another process `slow_call_s`) and than `slow_factor` times what is expected of it. After
+    `most_failures` in a row, or half of a second's batches, nothing is sent to it but, after `retry_s` and
+    then twice as long each time up to `max_retry_s`, one batch that tries it.
     """
 
     slow_s: float = 2.0
+    slow_call_s: float = 0.25
     slow_factor: float = 5.0
     most_failures: int = 3
     retry_s: float = 0.5
     max_retry_s: float = 4.0
 
     def __post_init__(self) -> None:
-        for name in ("slow_s", "slow_factor", "most_failures", "retry_s", "max_retry_s"):
+        for name in ("slow_s", "slow_call_s", "slow_factor", "most_failures", "retry_s", "max_retry_s"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
 
 
@@ -130,11 +131,58 @@ class RuntimeChoice:
     num_threads: int | None = None
     is_spinning: bool | None = None
     max_batch_rows: int | None = None
+    slow_batch_s: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("num_workers", "num_threads", "max_batch_rows"):
+        for name in ("num_workers", "num_threads", "max_batch_rows", "slow_batch_s"):
             value = getattr(self, name)
             _require(value is None or value > 0, name, value, "positive")
+
+
+BACKENDS = ("embedded", "triton")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendConfig:
+    """Where members run: in this process, or in Triton, at addresses or started here. Of a cascade in Triton
+    the first `embed_stages` run in this process all the same, so that there is an answer whatever becomes of
+    Triton. Times and TLS are those of calls to it."""
+
+    backend: str = "embedded"
+    triton_url: str | None = None
+    start_triton: bool = False
+    embed_stages: int = 0
+    triton_log: Path | None = None
+    triton_shared_memory: bool = False
+    triton_timeout_s: float = 10.0
+    triton_tls_ca: Path | None = None
+    triton_tls_cert: Path | None = None
+    triton_tls_key: Path | None = None
+    triton_tls_name: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.backend in BACKENDS, "backend", self.backend, f"one of {', '.join(BACKENDS)}")
+        _require(0 < self.triton_timeout_s < math.inf, "triton_timeout_s", self.triton_timeout_s, "positive")
+        _require(self.embed_stages >= 0, "embed_stages", self.embed_stages, "0 or more")
+        if not self.is_triton:
+            self._require_no_triton()
+        elif (self.triton_url is None) != self.start_triton:
+            expected = "triton with either --triton-url or --start-triton"
+            raise BadSetting("backend", self.backend, expected)
+        for name in ("triton_tls_ca", "triton_tls_cert", "triton_tls_name"):
+            value = getattr(self, name)
+            _require(value is None or not self.start_triton, name, value, "left out with --start-triton")
+        has_log = self.triton_log is not None
+        _require(not has_log or self.start_triton, "triton_log", self.triton_log, "given with --start-triton")
+
+    def _require_no_triton(self) -> None:
+        for one in fields(self):
+            is_given = one.name != "backend" and getattr(self, one.name) != one.default
+            _require(not is_given, one.name, getattr(self, one.name), "given with --backend triton")
+
+    @property
+    def is_triton(self) -> bool:
+        return self.backend == "triton"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +238,7 @@ class ServerConfig:
     log: LogConfig = field(default_factory=LogConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    backend: BackendConfig = field(default_factory=BackendConfig)
 
     def __post_init__(self) -> None:
         for name in ("http_port", "grpc_port"):

@@ -238,6 +238,7 @@ class Batch:
 
     member: Member
     works: list[Work]
+    give_up_s: float = math.inf
     num_rows: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -245,5 +246,5 @@ class Batch:
 
     @property
     def deadline_s(self) -> float:
-        """After it nobody waits for any of the rows."""
-        return max(work.job.last_call_s for work in self.works)
+        """After it nobody waits for any of the rows any more, or the member is given up."""
+        return min(self.give_up_s, max(work.job.last_call_s for work in self.works))

@@ -3,14 +3,16 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol, cast
 
 from cascade.cascade_file import NAME, SUFFIX, Cascade, read_cascade
 from cascade.cascade_file import Member as MemberSpec
 from cascade.errors import CascadeError
 from serving.config import SessionConfig
-from serving.errors import MemberFailed, NotFound, StartupError
-from serving.members import DEFAULT_SESSION, Member, load_member, warm_up
+from serving.errors import MemberDown, MemberFailed, NotFound, StartupError
+from serving.members import DEFAULT_SESSION, Member, OnnxMember, load_member, warm_up
 from serving.registry import Registry
 from serving.served import ServedCascade
 
@@ -27,14 +29,24 @@ def read_cascades(repository: Path) -> list[Cascade]:
     return [_read(file) for file in files]
 
 
+class LoadMember(Protocol):
+    """How a member is loaded: where it runs."""
+
+    def __call__(self, repository: Path, spec: MemberSpec, cascade: Cascade, max_rows: int) -> Member:
+        """After checking that it is what the cascade says, else StartupError; it has `spec` and `max_rows`,
+        and its `curve` may be set."""
+
+
 @dataclass(frozen=True)
 class Loader:
     """Loads cascades of one repository. A member that is loaded already, and described alike, is taken as it
-    is."""
+    is. Members are embedded, and run as `session` says, unless `load_member` takes them from elsewhere.
+    """
 
     repository: Path
     max_batch_rows: int
     session: SessionConfig = DEFAULT_SESSION
+    load_member: LoadMember | None = None
 
     def load_all(self, cascades: Sequence[Cascade]) -> Registry:
         registry = Registry({})
@@ -59,11 +71,12 @@ class Loader:
         known = registry.loaded(spec, cascade)
         if known is not None:
             return known
-        member = load_member(self.repository, spec, cascade, self.max_batch_rows, self.session)
+        load = self.load_member or partial(load_member, config=self.session)
+        member = load(self.repository, spec, cascade, self.max_batch_rows)
         try:
-            warm_up(member, cascade)
+            warm_up(cast(OnnxMember, member), cascade)
         except MemberFailed as error:
-            if not _is_made_up(cascade):
+            if isinstance(error, MemberDown) or not _is_made_up(cascade):
                 raise StartupError(f"{cascade.name!r}: {error}") from None
             log.info("%s: not warmed up, it takes no rows of zeros", member.key)
         return member

@@ -6,14 +6,15 @@ import math
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from functools import partial
 from typing import Any
 
 import grpc
 import uvicorn
 
-from serving.config import ServerConfig
+from serving.backends import TritonBackend
+from serving.config import ServerConfig, SessionConfig
 from serving.engine import Engine
 from serving.errors import StartupError
 from serving.grpc.service import start_grpc
@@ -23,11 +24,11 @@ from serving.http.asgi import App
 from serving.http.guard import TokenGuard
 from serving.http.infer import InferenceRoute
 from serving.http.protocol import BoundedProtocol, ConnectionLimits
-from serving.loading import Loader, read_cascades
+from serving.loading import Loader, LoadMember, read_cascades
 from serving.registry import Registry
 from serving.safety import NO_SAFETY, Safety, load_safety
 from serving.services import Services, make_services
-from serving.tuned import settle
+from serving.tuned import breaker_of, settle
 from serving.watching import watching
 
 log = logging.getLogger("exitgate")
@@ -59,31 +60,44 @@ async def run(config: ServerConfig, announce: Callable[[Registry, int, int], Non
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     safety = load_safety(config)
-    listener = listen(config.host, config.http_port)
-    try:
-        cascades = read_cascades(config.repository)
-        scheduler, session = settle(config, cascades)
-        loader = Loader(config.repository, scheduler.max_batch_rows, session)
-        # Nobody but the engine holds the registry: members that a reload replaces must go.
-        engine = Engine(
-            await asyncio.to_thread(loader.load_all, cascades),
-            scheduler,
-            config.limits,
-            loader,
-            config.breaker,
-            config.audit,
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(closing(listen(config.host, config.http_port)))
+        engine = await _engine(config, stack)
+        services = stack.enter_context(closing(make_services(engine, config)))
+        await stack.enter_async_context(
+            watching(engine, config.repository, reload_s=config.reload_s, changed=services.health.changed)
         )
-        engine.start()
-        services = make_services(engine, config)
-        watch = watching(engine, config.repository, reload_s=config.reload_s, changed=services.health.changed)
-        try:
-            async with watch:
-                await _serve(services, config, safety, listener, announce, stop)
-        finally:
-            services.close()
-            engine.stop()
-    finally:
-        listener.close()
+        await _serve(services, config, safety, listener, announce, stop)
+
+
+async def _engine(config: ServerConfig, stack: AsyncExitStack) -> Engine:
+    """Started, with all members loaded; what it needs ends after it."""
+    cascades = read_cascades(config.repository)
+    scheduler, session = settle(config, cascades)
+    load_member = await _backend(config, session, stack)
+    loader = Loader(config.repository, scheduler.max_batch_rows, session, load_member)
+    # Nobody but the engine holds the registry: members that a reload replaces must go.
+    engine = Engine(
+        await asyncio.to_thread(loader.load_all, cascades),
+        scheduler,
+        config.limits,
+        loader,
+        breaker_of(config),
+        config.audit,
+    )
+    engine.start()
+    stack.callback(engine.stop)
+    return engine
+
+
+async def _backend(config: ServerConfig, session: SessionConfig, stack: AsyncExitStack) -> LoadMember | None:
+    """How members are loaded, where they do not run in this process."""
+    if not config.backend.is_triton:
+        return None
+    backend = TritonBackend(config.backend, config.repository, session)
+    stack.push_async_callback(asyncio.to_thread, backend.stop)
+    await asyncio.to_thread(backend.start)
+    return backend.load_member
 
 
 async def _serve(

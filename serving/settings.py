@@ -13,8 +13,8 @@ from typing import Any, get_args, get_type_hints
 
 from serving.config import (
     AuditConfig,
+    BackendConfig,
     BadSetting,
-    BreakerConfig,
     Limits,
     LogConfig,
     RuntimeChoice,
@@ -67,12 +67,14 @@ LISTENING = "where it listens"
 CLIENTS = "what clients may do"
 SAFETY = "who may ask"
 MEMBERS = "how members are run"
+TRITON = "members in Triton"
 LIMITS = "how much"
 GROUPS = {
     LISTENING: "beyond loopback only with tokens, with clients' certificates, or with --insecure",
     CLIENTS: "",
     SAFETY: "",
     MEMBERS: "what is not given is as `export --tune` found it, else as said here",
+    TRITON: "with --backend triton",
     LIMITS: "",
 }
 
@@ -155,11 +157,34 @@ SETTINGS = (
         SAFETY,
     ),
     Setting("insecure", SafetyConfig, "insecure", "let anybody ask who reaches the server", SAFETY),
+    Setting("backend", BackendConfig, "backend", "embedded, or triton", MEMBERS),
+    Setting("triton-url", BackendConfig, "triton_url", "HOST:PORT of its gRPC, or several, A:P,B:P", TRITON),
+    Setting("start-triton", BackendConfig, "start_triton", "start the one of `make triton`", TRITON),
+    Setting(
+        "embed-stages",
+        BackendConfig,
+        "embed_stages",
+        "so many first stages run in this process all the same",
+        TRITON,
+    ),
+    Setting("triton-log", BackendConfig, "triton_log", "file for what that one writes", TRITON),
+    Setting(
+        "triton-shared-memory",
+        BackendConfig,
+        "triton_shared_memory",
+        "large tensors go through that of this machine",
+        TRITON,
+    ),
+    Setting("triton-timeout-seconds", BackendConfig, "triton_timeout_s", "of a call, at the most", TRITON),
+    Setting("triton-tls-ca", BackendConfig, "triton_tls_ca", "who signed its certificate, in PEM", TRITON),
+    Setting("triton-tls-cert", BackendConfig, "triton_tls_cert", "to show it, in PEM", TRITON),
+    Setting("triton-tls-key", BackendConfig, "triton_tls_key", "of that, in PEM", TRITON),
+    Setting("triton-tls-name", BackendConfig, "triton_tls_name", "that its certificate is for", TRITON),
     Setting(
         "workers",
         RuntimeChoice,
         "num_workers",
-        f"batches run at once (here {SchedulerConfig().num_workers}, the processors)",
+        f"batches run at once (here {SchedulerConfig().num_workers}, the processors; in Triton 4 a member)",
         MEMBERS,
     ),
     Setting("threads", RuntimeChoice, "num_threads", "of ONNX Runtime for each batch (1)", MEMBERS),
@@ -191,10 +216,10 @@ SETTINGS = (
     Setting("max-body-bytes", Limits, "max_body_bytes", "bytes in a request", LIMITS),
     Setting(
         "slow-batch-seconds",
-        BreakerConfig,
-        "slow_s",
-        "a batch that takes longer, and 5 times what is expected, counts as failed",
-        LIMITS,
+        RuntimeChoice,
+        "slow_batch_s",
+        "a batch that takes longer, and 5 times what is expected, counts as failed (2; in Triton 0.25)",
+        MEMBERS,
     ),
     Setting("audit-share", AuditConfig, "share", "of rows that all members are asked about", LIMITS),
     Setting(

@@ -6,19 +6,27 @@ from dataclasses import replace
 
 from cascade.cascade_file import Cascade
 from cascade.runtime import Runtime
-from serving.config import SchedulerConfig, ServerConfig, SessionConfig
+from serving.config import BreakerConfig, SchedulerConfig, ServerConfig, SessionConfig
 
 log = logging.getLogger("exitgate")
 
 
+CALLS_TO_TRITON = 4
+
+
 def settle(config: ServerConfig, cascades: Sequence[Cascade]) -> tuple[SchedulerConfig, SessionConfig]:
-    """The settings that are left open are the cascade files', where those that name any name the same."""
-    runtime = _filled(config, _measured(cascades))
-    log.info(
-        "%d workers of %d %sthreads, up to %d rows a batch",
-        *(runtime.num_workers, runtime.num_threads),
-        *("spinning " if runtime.is_spinning else "", runtime.max_batch_rows),
-    )
+    """The settings that are left open are the cascade files', where those that name any name the same. What
+    those found is of embedded members."""
+    is_triton = config.backend.is_triton
+    runtime = _filled(config, None if is_triton else _measured(cascades))
+    if is_triton:
+        log.info("%d calls to each member, up to %d rows", runtime.num_workers, runtime.max_batch_rows)
+    else:
+        log.info(
+            "%d workers of %d %sthreads, up to %d rows a batch",
+            *(runtime.num_workers, runtime.num_threads),
+            *("spinning " if runtime.is_spinning else "", runtime.max_batch_rows),
+        )
     scheduler = replace(
         config.scheduler, num_workers=runtime.num_workers, max_batch_rows=runtime.max_batch_rows
     )
@@ -36,8 +44,12 @@ def _measured(cascades: Sequence[Cascade]) -> Runtime | None:
 
 def _filled(config: ServerConfig, measured: Runtime | None) -> Runtime:
     asked, scheduler, session = config.runtime, config.scheduler, config.session
-    rest = measured or Runtime(
-        scheduler.num_workers, session.num_threads, session.is_spinning, scheduler.max_batch_rows
-    )
-    named = {name: value for name, value in vars(asked).items() if value is not None}
+    workers = CALLS_TO_TRITON if config.backend.is_triton else scheduler.num_workers
+    rest = measured or Runtime(workers, session.num_threads, session.is_spinning, scheduler.max_batch_rows)
+    named = {name: getattr(asked, name) for name in vars(rest) if getattr(asked, name) is not None}
     return replace(rest, **named)
+
+
+def breaker_of(config: ServerConfig) -> BreakerConfig:
+    slow_s = config.runtime.slow_batch_s
+    return config.breaker if slow_s is None else replace(config.breaker, slow_s=slow_s, slow_call_s=slow_s)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.triton.bundled import QUICK, TritonServer, triton
 from tests.conformance.clients import ALL, Client, RunningServer, connect
 from tests.conformance.targets import (
     MEMBER,
@@ -18,7 +19,6 @@ from tests.conformance.targets import (
 from tests.repositories import Repository
 from tests.servers import Server, serving
 from tests.triton.installation import require
-from tests.triton.server import QUICK, TritonServer, triton
 
 HERE = Path(__file__).parent
 EXPLICIT = ("--model-control-mode=explicit", f"--load-model={MEMBER}")

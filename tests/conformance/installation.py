@@ -7,7 +7,8 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.triton import installation as triton
+from serving.triton import installation as triton
+from tests.triton.installation import demand, require
 
 FOLDER = Path(__file__).resolve().parents[2] / ".venv-clients"
 PYTHON = FOLDER / "bin" / "python"
@@ -25,13 +26,13 @@ BORROWED = {
 
 
 def require_kserve() -> None:
-    triton.demand("KServe client", obstacle(), FOLDER, KSERVE)
+    demand("KServe client", obstacle(), FOLDER, KSERVE)
 
 
 def require_perf_analyzer() -> None:
     """It needs Triton's libraries, so it can be had where Triton can."""
-    triton.demand("perf_analyzer", obstacle() or triton.obstacle(), FOLDER, PERF_ANALYZER)
-    triton.require()
+    demand("perf_analyzer", obstacle() or triton.obstacle(), FOLDER, PERF_ANALYZER)
+    require()
 
 
 def lay_out_libraries(folder: Path) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from serving.triton import installation as triton_installation
 from tests.conformance import installation
-from tests.triton import installation as triton_installation
 
 REQUIRE = [installation.require_kserve, installation.require_perf_analyzer]
 

@@ -24,7 +24,7 @@ from serving.scheduling.curves import LearntCurve
 from tests.serving.scheduling.test_scheduler import cascade
 
 RETRY_S = 0.2
-BREAKER = BreakerConfig(slow_s=0.3, retry_s=RETRY_S)
+BREAKER = BreakerConfig(slow_call_s=0.3, retry_s=RETRY_S)
 Outputs = NDArray[np.floating]
 
 

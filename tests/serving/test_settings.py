@@ -56,6 +56,17 @@ OTHERS: dict[str, tuple[str, str, Any]] = {
     "tls-key": ("k", '"k"', Path("k")),
     "tls-client-ca": ("a", '"a"', Path("a")),
     "insecure": ("yes", "true", True),
+    "backend": ("triton", '"triton"', "triton"),
+    "triton-url": ("a:1", '"a:1"', "a:1"),
+    "start-triton": ("yes", "true", True),
+    "embed-stages": ("1", "1", 1),
+    "triton-log": ("l", '"l"', Path("l")),
+    "triton-shared-memory": ("yes", "true", True),
+    "triton-timeout-seconds": ("2", "2", 2.0),
+    "triton-tls-ca": ("a", '"a"', Path("a")),
+    "triton-tls-cert": ("c", '"c"', Path("c")),
+    "triton-tls-key": ("k", '"k"', Path("k")),
+    "triton-tls-name": ("n", '"n"', "n"),
     "workers": ("3", "3", 3),
     "threads": ("4", "4", 4),
     "spin": ("on", "true", True),
@@ -73,10 +84,18 @@ OTHERS: dict[str, tuple[str, str, Any]] = {
     "log-format": ("json", '"json"', "json"),
 }
 """Of each setting another value than its default: as text, in TOML, and as it is read."""
+IN_TRITON = {"backend": "triton", "triton-url": "a:1"}
 NEEDS = {
     "tls-cert": {"tls-key": "k"},
     "tls-key": {"tls-cert": "c"},
     "tls-client-ca": {"tls-cert": "c", "tls-key": "k"},
+    "backend": {"triton-url": "a:1"},
+    "triton-url": {"backend": "triton"},
+    "start-triton": {"backend": "triton"},
+    "triton-log": {"backend": "triton", "start-triton": "yes"},
+    **{f"triton-{name}": IN_TRITON for name in ("shared-memory", "timeout-seconds")},
+    **{f"triton-tls-{name}": IN_TRITON for name in ("ca", "cert", "key", "name")},
+    "embed-stages": IN_TRITON,
 }
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from serving.triton.bundled import QUICK, TritonServer, triton
 from tests.repositories import linear_member, noisy_digits
 from tests.triton.installation import require
 from tests.triton.models import QUEUE_DELAY_US, echo, mixed, shrunk, write_model
-from tests.triton.server import QUICK, TritonServer, triton
 
 
 @pytest.fixture(scope="session")

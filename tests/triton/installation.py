@@ -1,26 +1,16 @@
-"""Where `make test` installs the real Triton of nvidia-pytriton's wheel, and why it may be missing.
-
-python -m tests.triton.installation     # exit code 0 if it can be installed here, else 1 and the reason
-"""
+"""What happens to tests that need the real Triton, where it is not."""
 
 import os
-import platform
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / ".venv-triton"
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-PACKAGES = FOLDER / "lib" / f"python{PYTHON}" / "site-packages"
-TRITON = PACKAGES / "pytriton" / "tritonserver"
-GLIBC = (2, 35)
+from serving.triton import installation
 
 
 def require() -> None:
     """Skips the test where Triton is not installed; where it could be, CI fails instead."""
-    demand("Triton", obstacle(), FOLDER, TRITON)
+    demand("Triton", installation.obstacle(), installation.FOLDER, installation.TRITON)
 
 
 def demand(what: str, reason: str | None, folder: Path, needed: Path) -> None:
@@ -29,34 +19,7 @@ def demand(what: str, reason: str | None, folder: Path, needed: Path) -> None:
     if reason:
         pytest.skip(f"no {what} here: {reason}")
     if not needed.exists():
-        missing = f"{folder.name} has no {what} for Python {PYTHON}: `make test` installs it"
+        missing = f"{folder.name} has no {what} for Python {installation.PYTHON}: `make test` installs it"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-
-
-def obstacle() -> str | None:
-    """Why this machine and this Python cannot have it, if so."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return "its wheel is for Linux on x86-64"
-    if sys.version_info >= (3, 13):
-        return "its Python backend needs NumPy before 2, which has no wheel for Python 3.13 and later"
-    name, version = platform.libc_ver()
-    if name != "glibc" or tuple(map(int, version.split(".")[:2])) < GLIBC:
-        return f"its wheel is for glibc {GLIBC[0]}.{GLIBC[1]} and later"
-    if libpython_folder() is None:
-        return f"its Python backend needs libpython{PYTHON}.so, and this Python has none"
-    return None
-
-
-def libpython_folder() -> Path | None:
-    """Of the Python that runs this, for the stub that embeds it."""
-    library = f"libpython{PYTHON}.so.1.0"
-    known = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
-    folders = (known, known / (sysconfig.get_config_var("MULTIARCH") or ""), Path(sys.base_prefix, "lib"))
-    return next((folder for folder in folders if (folder / library).exists()), None)
-
-
-if __name__ == "__main__":
-    if reason := obstacle():
-        sys.exit(f"No Triton for the tests: {reason}.")

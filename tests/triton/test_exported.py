@@ -12,11 +12,11 @@ from export.cli import main
 from serving.loading import Loader, read_cascades
 from serving.members import Member
 from serving.registry import Registry
+from serving.triton.bundled import TritonServer, triton
 from tests.export.conftest import OPTIONS, calibration_images, write_member
 from tests.export.conftest import own_run as own_run
 from tests.export.conftest import run_folder as run_folder
 from tests.export.foreign_models import table, tabular_classifier, text_classifier, texts
-from tests.triton.server import TritonServer, triton
 
 MAX_BATCH = 16
 PYTHON = ("--triton-backend", "python", "--max-batch-size", str(MAX_BATCH))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.triton import installation
+from serving.triton import installation
+from tests.triton.installation import require
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_an_obstacle_is_named_and_skips_in_ci_too(
     monkeypatch.setattr(module, name, value)
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.skip.Exception, match=reason):
-        installation.require()
+        require()
 
 
 def test_what_is_only_missing_skips_by_hand_and_fails_in_ci(
@@ -53,9 +54,9 @@ def test_what_is_only_missing_skips_by_hand_and_fails_in_ci(
 ) -> None:
     monkeypatch.setattr(installation, "TRITON", tmp_path / "nothing")
     with pytest.raises(pytest.skip.Exception, match="`make test` installs it"):
-        installation.require()
+        require()
     monkeypatch.setenv("CI", "true")
     # A skip that escapes from here would skip this test.
     with pytest.raises((pytest.fail.Exception, pytest.skip.Exception), match="installs it") as outcome:
-        installation.require()
+        require()
     assert outcome.type is pytest.fail.Exception

@@ -14,9 +14,9 @@ import tritonclient.http as triton_http
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
+from serving.triton.bundled import TritonServer
 from tests.repositories import noisy_digits
 from tests.triton.models import DATATYPES, WIDTH, WORDS
-from tests.triton.server import TritonServer
 
 Arrays = dict[str, NDArray[Any]]
 TOLERANCE = 1e-5

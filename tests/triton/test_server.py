@@ -1,6 +1,5 @@
 """The fixture itself, and what Triton says of models that it cannot load."""
 
-import os
 import socket
 import sysconfig
 from collections.abc import Iterator
@@ -10,9 +9,10 @@ import pytest
 import tritonclient.grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
-from tests.triton import server as server_module
+from serving.triton import bundled
+from serving.triton.bundled import QUICK, TritonDidNotStart, TritonServer, triton
 from tests.triton.models import SCRIPT, write_model
-from tests.triton.server import QUICK, SHARED_MEMORY, TritonDidNotStart, TritonServer, triton
+from tests.triton.processes import group, shared_memory
 
 EXPLICIT = "--model-control-mode=explicit"
 ON_GPU = """
@@ -81,7 +81,7 @@ def test_nothing_outlives_the_block_even_where_the_first_port_was_taken(
     installed: None, models: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_model(tmp_path / "models", "image", models["image"])
-    free_ports = server_module._free_ports
+    free_ports = bundled._free_ports
     offers: list[list[int]] = []
     before = shared_memory()
     with socket.socket() as taken:
@@ -92,28 +92,10 @@ def test_nothing_outlives_the_block_even_where_the_first_port_was_taken(
             offers.append([taken.getsockname()[1], *free_ports(1)] if not offers else free_ports(number))
             return offers[-1]
 
-        monkeypatch.setattr(server_module, "_free_ports", offer)
+        monkeypatch.setattr(bundled, "_free_ports", offer)
         with triton(tmp_path / "models", QUICK, log=tmp_path / "triton.log") as server:
             assert [server.http_port, server.grpc_port] == offers[1]
             assert shared_memory() > before
             assert len(group(server.process.pid)) > 1
     assert shared_memory() == before
     assert not group(server.process.pid)
-
-
-def shared_memory() -> set[Path]:
-    """Of the servers that this process has started."""
-    return set(SHARED_MEMORY.glob(f"exitgate-{os.getpid()}-*"))
-
-
-def group(leader: int) -> list[int]:
-    """Living processes of a process group."""
-    members = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, number = status.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(number) == leader and state != "Z":
-            members.append(int(status.parent.name))
-    return members

@@ -88,7 +88,9 @@ def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
     assert (breaker.state, breaker.admits(0.4), breaker.admits(0.5)) == (State.OPEN, False, True)
 
 
-@pytest.mark.parametrize("name", ["slow_s", "slow_factor", "most_failures", "retry_s", "max_retry_s"])
+@pytest.mark.parametrize(
+    "name", ["slow_s", "slow_call_s", "slow_factor", "most_failures", "retry_s", "max_retry_s"]
+)
 def test_settings_that_make_no_sense_are_refused_by_name(name: str) -> None:
     with pytest.raises(StartupError, match=f"{name} is 0"):
         BreakerConfig(**{name: 0})

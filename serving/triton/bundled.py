@@ -11,14 +11,18 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
-from tests.triton.installation import FOLDER, PACKAGES, PYTHON, TRITON, libpython_folder
+from serving.errors import StartupError
+from serving.triton.installation import FOLDER, PACKAGES, PYTHON, TRITON, libpython_folder
 
 HOST = "127.0.0.1"
 QUICK = "--disable-auto-complete-config"
@@ -27,18 +31,29 @@ QUICK = "--disable-auto-complete-config"
 START_S = 60.0
 STOP_S = 10.0
 TRIES = 3
+LOOK_EVERY_S = 0.05
+END_WITH_PARENT = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Becomes the command that it is given; that one is asked to stop when this process is no more, even if that
+was killed."""
+
 SHARED_MEMORY = Path("/dev/shm")
 counter = itertools.count()
 
 
 @dataclass(frozen=True, kw_only=True)
 class TritonServer:
-    """A running server; `http` and `grpc` are HOST:PORT."""
+    """A running server; `http` and `grpc` are HOST:PORT. Its own lines in `log` begin at `log_begin`."""
 
     process: "subprocess.Popen[bytes]"
     http_port: int
     grpc_port: int
     log: Path
+    log_begin: int = 0
 
     @property
     def http(self) -> str:
@@ -59,8 +74,13 @@ class TritonServer:
         finally:
             connection.close()
 
+    def last_lines(self, number: int = 40) -> str:
+        with self.log.open("rb") as file:
+            file.seek(self.log_begin)
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-number:])
 
-class TritonDidNotStart(Exception):
+
+class TritonDidNotStart(StartupError):
     """It ended, or was not ready in time; with the end of its log."""
 
 
@@ -68,53 +88,76 @@ class PortTaken(TritonDidNotStart):
     """Somebody took a port between our look and its start."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What it takes to start one, any number of times. `folder` holds its backend, and is where it runs."""
+
+    command: list[str]
+    folder: Path
+    log: Path
+    start_s: float = START_S
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
 @contextmanager
 def triton(repository: Path, *arguments: str, log: Path, start_s: float = START_S) -> Iterator[TritonServer]:
     """A server that is ready, with `arguments` such as `--model-control-mode=explicit` added to its own.
 
-    Its output goes to the file `log`. Nothing of it outlives the block: no process, no shared memory, no
-    temporary folder.
+    Its output goes to the end of the file `log`. Nothing of it outlives the block: no process, no shared
+    memory, no temporary folder.
     """
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exitgate-triton-")))
-        _lay_out_backend(folder / "python")
-        command = [*_command(repository.resolve(), folder), *arguments]
-        yield _start(lambda: _ready(command, folder, log, start_s), stack)
+        folder = stack.enter_context(laid_out())
+        launch = Launch(
+            command=command(repository, folder, arguments), folder=folder, log=log, start_s=start_s
+        )
+        yield start(lambda ports: running(launch, ports), stack)
 
 
-def _start(attempt: Callable[[], AbstractContextManager[TritonServer]], stack: ExitStack) -> TritonServer:
+def start(
+    attempt: Callable[[list[int]], AbstractContextManager[TritonServer]], stack: ExitStack
+) -> TritonServer:
+    """On free ports; others where somebody was quicker."""
     for _ in range(TRIES - 1):
         with suppress(PortTaken):
-            return stack.enter_context(attempt())
-    return stack.enter_context(attempt())
+            return stack.enter_context(attempt(_free_ports(2)))
+    return stack.enter_context(attempt(_free_ports(2)))
 
 
-def _lay_out_backend(folder: Path) -> None:
-    """The wheel keeps one stub per Python apart; the backend wants the right one beside it."""
-    folder.mkdir()
-    for file in (TRITON / "backends" / "python").iterdir():
-        if file.is_file():
-            (folder / file.name).symlink_to(file)
-    stub = folder / "triton_python_backend_stub"
-    shutil.copyfile(TRITON / "python_backend_stubs" / PYTHON / stub.name, stub)
-    stub.chmod(0o755)
+@contextmanager
+def laid_out() -> Iterator[Path]:
+    """A folder of backends. The wheel keeps one stub per Python apart; the backend wants the right one
+    beside it."""
+    with tempfile.TemporaryDirectory(prefix="exitgate-triton-") as name:
+        folder = Path(name)
+        backend = folder / "python"
+        backend.mkdir()
+        for file in (TRITON / "backends" / "python").iterdir():
+            if file.is_file():
+                (backend / file.name).symlink_to(file)
+        stub = backend / "triton_python_backend_stub"
+        shutil.copyfile(TRITON / "python_backend_stubs" / PYTHON / stub.name, stub)
+        stub.chmod(0o755)
+        yield folder
 
 
-def _command(repository: Path, backends: Path) -> list[str]:
+def command(repository: Path, backends: Path, arguments: Iterable[str]) -> list[str]:
     return [
+        *(sys.executable, "-I", "-S", "-c", END_WITH_PARENT),
         str(TRITON / "bin" / "tritonserver"),
-        f"--model-repository={repository}",
+        f"--model-repository={repository.resolve()}",
         f"--backend-directory={backends}",
         f"--http-address={HOST}",
         f"--grpc-address={HOST}",
         "--allow-metrics=false",
         "--allow-gpu-metrics=false",
         "--exit-timeout-secs=5",
+        *arguments,
     ]
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the tests' own packages: this Triton reads wrong values from NumPy 2, without an error.
+    """Nothing of our own packages: this Triton reads wrong values from NumPy 2, without an error.
 
     The stub finds its packages by the first `python3` on the path.
     """
@@ -127,18 +170,20 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _ready(command: list[str], folder: Path, log: Path, start_s: float) -> Iterator[TritonServer]:
-    http_port, grpc_port = _free_ports(2)
+def running(launch: Launch, ports: list[int]) -> Iterator[TritonServer]:
+    """On these ports, HTTP and gRPC, ready."""
+    http_port, grpc_port = ports
     region = f"exitgate-{os.getpid()}-{next(counter)}-"
     own = [
         f"--http-port={http_port}",
         f"--grpc-port={grpc_port}",
         f"--backend-config=python,shm-region-prefix-name={region}",
     ]
-    with log.open("wb") as file:
+    with _opened(launch.log) as file:
+        begin = file.tell()
         process = subprocess.Popen(
-            [*command, *own],
-            cwd=folder,  # Python imports from where it is started
+            [*launch.command, *own],
+            cwd=launch.folder,  # Python imports from where it is started
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -146,13 +191,22 @@ def _ready(command: list[str], folder: Path, log: Path, start_s: float) -> Itera
             start_new_session=True,
         )
     try:
-        server = TritonServer(process=process, http_port=http_port, grpc_port=grpc_port, log=log)
-        _wait_until_ready(server, start_s)
+        server = TritonServer(
+            process=process, http_port=http_port, grpc_port=grpc_port, log=launch.log, log_begin=begin
+        )
+        _wait_until_ready(server, launch)
         yield server
     finally:
         _stop(process)
         for leftover in SHARED_MEMORY.glob(f"{region}*"):
             leftover.unlink(missing_ok=True)
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        return log.open("ab")
+    except OSError as error:
+        raise StartupError(f"{log}: {error.strerror}") from None
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
@@ -173,18 +227,15 @@ def _free_ports(number: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _wait_until_ready(server: TritonServer, start_s: float) -> None:
-    deadline = time.monotonic() + start_s
+def _wait_until_ready(server: TritonServer, launch: Launch) -> None:
+    deadline = time.monotonic() + launch.start_s
     while server.process.poll() is None:
         if server.is_ready() and server.process.poll() is None:
             return
         if time.monotonic() > deadline:
-            raise TritonDidNotStart(f"Triton was not ready after {start_s:g} s\n{_tail(server.log)}")
-        time.sleep(0.05)
-    tail = _tail(server.log)
+            raise TritonDidNotStart(f"Triton was not ready after {launch.start_s:g} s\n{server.last_lines()}")
+        if launch.stopping.wait(LOOK_EVERY_S):
+            raise TritonDidNotStart("Triton was stopped before it was ready")
+    tail = server.last_lines()
     kind = PortTaken if "in use" in tail.lower() else TritonDidNotStart
     raise kind(f"Triton ended with {server.process.returncode}\n{tail}")
-
-
-def _tail(log: Path, lines: int = 40) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
