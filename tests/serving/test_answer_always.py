@@ -3,6 +3,7 @@
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 
 import numpy as np
@@ -47,7 +48,8 @@ class Fallible:
         self.num_runs += 1
         if self.error:
             raise self.error
-        assert self.may_run.wait(10)
+        if not self.may_run.wait(min(10.0, deadline_s - time.monotonic())):
+            raise MemberDown("too late")
         values = np.asarray(inputs["x"], np.float32)[:, 0]
         self.seen.append(values.tolist())
         return np.stack([values, np.zeros_like(values)], axis=1)
@@ -207,6 +209,16 @@ def test_at_its_deadline_a_request_that_hangs_is_answered() -> None:
         job = await setting.infer(3.0, timeout=100_000)
         assert job.cut_answer is not None
         assert (job.is_degraded, job.cut_answer.label.tolist()) == (True, [0])
+
+    run(scenario)
+
+
+def test_a_call_that_hangs_is_given_up_without_a_deadline_too() -> None:
+    async def scenario(setting: Setting) -> None:
+        setting.second.may_run.clear()
+        jobs = await asyncio.gather(*(setting.infer(3.0) for _ in range(4)))
+        assert {reason for job in jobs for reason in reasons(job)} == {"member_failed"}
+        assert setting.state(setting.second) is State.OPEN
 
     run(scenario)
 
