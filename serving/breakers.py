@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from serving.config import BreakerConfig
@@ -12,6 +13,14 @@ from serving.members import EMBEDDED, Member
 from serving.scheduling.breaker import Breaker, State
 
 log = logging.getLogger("exitgate")
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A batch; at `long_s` it has taken much longer than expected, when the timer runs out it is late."""
+
+    timer: asyncio.TimerHandle
+    long_s: float
 
 
 class Breakers:
@@ -25,7 +34,7 @@ class Breakers:
         self._config = config
         self._opened = opened
         self._of: WeakKeyDictionary[Member, Breaker] = WeakKeyDictionary()
-        self._timers: dict[Batch, asyncio.TimerHandle] = {}
+        self._running: dict[Batch, _Running] = {}
 
     def states(self) -> Mapping[str, Breaker]:
         """By the member's key."""
@@ -38,23 +47,29 @@ class Breakers:
         """It is given up, by a member that can, when it has taken so long that it was late twice."""
         is_here = batch.member.pool == EMBEDDED
         slow_s = self._config.slow_s if is_here else self._config.slow_call_s
-        expected_s = batch.member.curve.seconds(batch.num_rows)
-        late_s = max(slow_s, self._config.slow_factor * expected_s)
-        batch.give_up_s = time.monotonic() + 2 * late_s
-        self._timers[batch] = asyncio.get_running_loop().call_later(late_s, self._is_late, batch)
+        long_s = self._config.slow_factor * batch.member.curve.seconds(batch.num_rows)
+        now_s, late_s = time.monotonic(), max(slow_s, long_s)
+        batch.give_up_s = now_s + 2 * late_s
+        timer = asyncio.get_running_loop().call_later(late_s, self._is_late, batch)
+        self._running[batch] = _Running(timer, now_s + long_s)
 
     def ended(self, batch: Batch, *, is_failure: bool) -> None:
-        timer = self._timers.pop(batch, None)
-        if timer is None:
+        running = self._running.pop(batch, None)
+        if running is None:
             return  # it was late, and has been counted
-        timer.cancel()
-        if is_failure:
-            self._failed(batch.member)
-        else:
+        running.timer.cancel()
+        if not is_failure:
             self._succeeded(batch.member)
+        elif not self._was_short(batch, running):
+            self._failed(batch.member)
+
+    def _was_short(self, batch: Batch, running: _Running) -> bool:
+        """It ended because nobody waited any more, and had hardly had the time: not the member's fault."""
+        now_s = time.monotonic()
+        return batch.last_call_s <= now_s < running.long_s
 
     def _is_late(self, batch: Batch) -> None:
-        del self._timers[batch]
+        del self._running[batch]
         self._failed(batch.member)
 
     def _failed(self, member: Member) -> None:

@@ -19,6 +19,7 @@ from serving.cut_short import cut_short
 from serving.errors import (
     InvalidRequest,
     MemberDown,
+    MemberFailed,
     Overloaded,
     RequestError,
     StartupError,
@@ -170,6 +171,14 @@ class Engine:
         job.is_degraded = True
         job.settle()
 
+    def _expire_all(self, lost: Sequence[tuple[Work, MemberFailed]]) -> None:
+        """Calls end when nobody waits any more, and may be heard of before the timer is: it is the time that
+        was too short, not the member that failed."""
+        now_s = time.monotonic()
+        for work, _ in lost:
+            if now_s >= work.job.last_call_s:
+                self._expire(work.job)
+
     def _dispatch(self) -> None:
         now_s = time.monotonic()
         while (batch := self._scheduler.next_batch(now_s)) is not None:
@@ -185,6 +194,7 @@ class Engine:
         if not ran.gated.lost:
             batch.member.curve.observe(batch.num_rows, ran.spent.compute_s)
         self._report(ran)
+        self._expire_all(ran.gated.lost)
         self._advance(ran.gated)
         self._backlog.finished(batch)
         self.breakers.ended(batch, is_failure=ran.has_failed)

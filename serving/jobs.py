@@ -245,6 +245,11 @@ class Batch:
         self.num_rows = sum(len(work.rows) for work in self.works)
 
     @property
+    def last_call_s(self) -> float:
+        """After it nobody waits for any of the rows any more."""
+        return max(work.job.last_call_s for work in self.works)
+
+    @property
     def deadline_s(self) -> float:
-        """After it nobody waits for any of the rows any more, or the member is given up."""
-        return min(self.give_up_s, max(work.job.last_call_s for work in self.works))
+        """When the member may stop: a little after the last call, when all jobs have been answered."""
+        return min(self.give_up_s, self.last_call_s + LAST_CALL_S)

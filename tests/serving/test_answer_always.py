@@ -40,7 +40,7 @@ class Fallible:
         self.error: Exception | None = None
         self.may_run = threading.Event()
         self.may_run.set()
-        self.num_runs = 0
+        self.num_runs = self.num_given_up = 0
         self.seen: list[list[float]] = []
         """The batches that it has run."""
 
@@ -49,6 +49,7 @@ class Fallible:
         if self.error:
             raise self.error
         if not self.may_run.wait(min(10.0, deadline_s - time.monotonic())):
+            self.num_given_up += 1
             raise MemberDown("too late")
         values = np.asarray(inputs["x"], np.float32)[:, 0]
         self.seen.append(values.tolist())
@@ -216,9 +217,34 @@ def test_at_its_deadline_a_request_that_hangs_is_answered() -> None:
 def test_a_call_that_hangs_is_given_up_without_a_deadline_too() -> None:
     async def scenario(setting: Setting) -> None:
         setting.second.may_run.clear()
-        jobs = await asyncio.gather(*(setting.infer(3.0) for _ in range(4)))
+        async with asyncio.timeout(5):
+            jobs = await asyncio.gather(*(setting.infer(3.0) for _ in range(4)))
         assert {reason for job in jobs for reason in reasons(job)} == {"member_failed"}
         assert setting.state(setting.second) is State.OPEN
+
+    run(scenario)
+
+
+def test_requests_in_a_hurry_break_nothing() -> None:
+    """Their calls end when they do; a member of which half a second is expected has hardly begun."""
+
+    async def scenario(setting: Setting) -> None:
+        setting.second.curve = LearntCurve(ServiceCurve(1e-4, 0.5), 32)
+        setting.second.may_run.clear()
+        for _ in range(5):
+            await setting.infer(3.0, timeout=60_000)
+        await eventually(lambda: setting.second.num_given_up == 5)
+        assert setting.state(setting.second) is State.CLOSED
+
+    run(scenario)
+
+
+def test_a_member_that_hangs_is_left_out_by_requests_in_a_hurry_too() -> None:
+    async def scenario(setting: Setting) -> None:
+        setting.second.may_run.clear()
+        for _ in range(3):
+            await setting.infer(3.0, timeout=60_000)
+        await eventually(lambda: setting.state(setting.second) is State.OPEN)
 
     run(scenario)
 
