@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from serving.errors import StartupError
+from serving.trace_endpoint import PLAIN_URL, is_plain_url
 
 
 class BadSetting(StartupError):
@@ -110,16 +111,18 @@ class BreakerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditConfig:
-    """The share of rows that all members are asked about. Beyond `max_waiting_rows`, and after `max_wait_s`,
-    they are given up, and counted as missing."""
+    """The share of rows that all members are asked about, some `gather_rows` together, or those of
+    `gather_s`. Beyond `max_waiting_rows`, and after `max_wait_s`, they are given up: counted as missing."""
 
     share: float = 0.0
+    gather_rows: int = 32
+    gather_s: float = 0.5
     max_waiting_rows: int = 1024
     max_wait_s: float = 30.0
 
     def __post_init__(self) -> None:
         _require(0 <= self.share <= 1, "share", self.share, "from 0 to 1")
-        for name in ("max_waiting_rows", "max_wait_s"):
+        for name in ("max_waiting_rows", "max_wait_s", "gather_rows", "gather_s"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
 
 
@@ -219,6 +222,37 @@ class LogConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TraceConfig:
+    """Where traces go, and which share of the requests is traced whose callers do not say."""
+
+    otlp_endpoint: str | None = None
+    trace_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        endpoint, share = self.otlp_endpoint, self.trace_share
+        _require(endpoint is None or is_plain_url(endpoint), "otlp_endpoint", endpoint, PLAIN_URL)
+        _require(0 <= share <= 1, "trace_share", share, "from 0 to 1")
+        _require(self.is_on or share == 1.0, "trace_share", share, "given with --otlp-endpoint")
+
+    @property
+    def is_on(self) -> bool:
+        return self.otlp_endpoint is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionLogConfig:
+    """None is kept without a `folder`. A file of it has `max_file_rows` rows, or those of `max_file_s`."""
+
+    folder: Path | None = None
+    max_file_rows: int = 2**19
+    max_file_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        _require(self.max_file_rows > 0, "max_file_rows", self.max_file_rows, "positive")
+        _require(0 < self.max_file_s < math.inf, "max_file_s", self.max_file_s, "positive, and finite")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     """Where the server listens and what it serves. Port 0 takes any free one."""
 
@@ -230,15 +264,18 @@ class ServerConfig:
     reload_s: float = 1.0
     allow_model_control: bool = False
     allow_shared_memory: bool = False
+    console_samples: Path | None = None
     runtime: RuntimeChoice = field(default_factory=RuntimeChoice)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     session: SessionConfig = field(default_factory=SessionConfig)
     limits: Limits = field(default_factory=Limits)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    decision_log: DecisionLogConfig = field(default_factory=DecisionLogConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
+    traces: TraceConfig = field(default_factory=TraceConfig)
 
     def __post_init__(self) -> None:
         for name in ("http_port", "grpc_port"):

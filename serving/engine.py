@@ -40,6 +40,7 @@ from serving.scheduling.backlog import Backlog
 from serving.scheduling.scheduler import Scheduler
 from serving.served import ServedCascade
 from serving.statistics import Outcome, Statistics
+from serving.tracing import Tracer
 from serving.workers import Workers
 
 log = logging.getLogger("exitgate")
@@ -64,6 +65,7 @@ class Engine:
         breaker: BreakerConfig = DEFAULT_BREAKER,
         audit: AuditConfig = NO_AUDITS,
         decided: Done = log_nothing,
+        tracer: Tracer | None = None,
     ) -> None:
         """`decided` is told of every answered request, once its audit is over."""
         self.registry = registry
@@ -78,6 +80,7 @@ class Engine:
         self._gears = GearShift(self._backlog, self.statistics)
         self._gate = Gate()
         self._auditor = Auditor(audit, self._run_audit, self.statistics, decided)
+        self._tracer = tracer
         self._active: set[Job] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -102,13 +105,20 @@ class Engine:
         """Run a request to its end; the job's answer is complete. Raises a RequestError."""
         started_s = time.monotonic()
         served = self.registry.model(request.model, request.version)
+        traced = None if self._tracer is None else self._tracer.begin(request, served, started_s)
+        job: Job | None = None
         try:
             job = self._admit(request, served, started_s)
+            job.trace = None if traced is None else traced.trace
             await self._answered(job, started_s)
         except (RequestError, asyncio.CancelledError) as error:
             self.statistics.request_failed(served.name, _outcome(error), time.monotonic() - started_s)
+            if traced is not None:
+                traced.end(job, error)
             raise
         self.statistics.request_done(job, time.monotonic() - started_s)
+        if traced is not None:
+            traced.end(job)
         return job
 
     def _admit(self, request: InferRequest, served: ServedCascade, now_s: float) -> Job:
@@ -189,6 +199,7 @@ class Engine:
     def _settle(self, ran: Ran) -> None:
         """Back on the loop: free the worker, send rows on, answer the jobs that are through."""
         batch = ran.batch
+        self._backlog.heard(time.monotonic() - ran.ended_s)
         self._scheduler.finish(batch)
         self.statistics.batch_done(ran)
         if not ran.gated.lost:
@@ -199,6 +210,8 @@ class Engine:
         self._backlog.finished(batch)
         self.breakers.ended(batch, is_failure=ran.has_failed)
         self._dispatch()
+        if self._tracer is not None:
+            self._tracer.ran(ran)
 
     def _advance(self, gated: Gated) -> None:
         for drift, binned in gated.scores:

@@ -16,6 +16,7 @@ from serving.errors import MemberFailed
 from serving.members import Member
 from serving.scheduling.flows import Flow
 from serving.served import ServedCascade
+from serving.trace_context import Trace
 
 Rows = NDArray[np.intp]
 ShapeKey = tuple[tuple[int, ...], ...]
@@ -136,6 +137,7 @@ class Job:
         "request_id",
         "served",
         "spent",
+        "trace",
     )
 
     def __init__(
@@ -176,6 +178,7 @@ class Job:
         self.is_audit = terms.level == AUDIT_LEVEL
         self.spent = Spent()
         self.done: Future[None] | None = None
+        self.trace: Trace | None = None
 
     def flow_in(self, gear: int) -> Flow:
         """The one that its rows would travel in."""

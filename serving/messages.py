@@ -25,7 +25,8 @@ OUTPUT_DATATYPES = {
 class InferRequest:
     """Inputs by name; the first dimension of each is the batch. `outputs` empty means all.
 
-    `deadline_s` is when the transport's own patience ends, on the monotonic clock.
+    `deadline_s` is when the transport's own patience ends, on the monotonic clock. `traceparent` is what the
+    client sent of that name, where traces are kept.
     """
 
     model: str
@@ -36,6 +37,7 @@ class InferRequest:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     deadline_s: float = math.inf
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

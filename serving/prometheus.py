@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving.decision_log import DecisionLog
+from serving.decision_log_metrics import DecisionLogCollector
 from serving.drift import ScoreDrift
 from serving.engine import Engine
 from serving.scheduling.breaker import State
@@ -16,12 +18,14 @@ from serving.statistics import LATENCY_BOUNDS_S, CascadeStatistics, Duration, La
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-def metrics_registry(engine: Engine) -> CollectorRegistry:
+def metrics_registry(engine: Engine, decisions: DecisionLog | None = None) -> CollectorRegistry:
     """The engine's counters beside the process's own (CPU seconds, memory, descriptors)."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     registry.register(EngineCollector(engine))
+    if decisions is not None:
+        registry.register(DecisionLogCollector(decisions))
     return registry
 
 

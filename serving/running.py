@@ -19,11 +19,12 @@ takes nothing at all is not asked for each. One that says that it refuses rows i
 
 @dataclass(slots=True)
 class Ran:
-    """What became of a batch, when it began and what it took."""
+    """What became of a batch, when it began and ended, and what it took."""
 
     batch: Batch
     gated: Gated
     started_s: float
+    ended_s: float
     spent: Spent
 
     @property
@@ -46,7 +47,7 @@ def run_batch(batch: Batch, gate: Gate) -> Ran:
         gated = Gated(
             lost=[(work, told) for work in batch.works], failed=[(work.job, told) for work in batch.works]
         )
-    return Ran(batch, gated, started_s, run.spent)
+    return Ran(batch, gated, started_s, time.monotonic(), run.spent)
 
 
 class _Run:

@@ -12,7 +12,7 @@ MAX_VERBOSE = 2**32 - 1
 NOTHING = logging.CRITICAL + 1
 
 TRACE_SETTINGS: dict[str, list[str]] = {"trace_level": ["OFF"]}
-"""There is no tracing, so this is all there is to say."""
+"""The protocol's tracing there is not, so this is all there is to say."""
 
 
 def update_trace_settings(wanted: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -14,8 +14,9 @@ import grpc
 import uvicorn
 
 from serving.backends import TritonBackend
-from serving.config import ServerConfig, SessionConfig
-from serving.engine import Engine
+from serving.config import DecisionLogConfig, ServerConfig, SessionConfig, TraceConfig
+from serving.decision_log import DecisionLog
+from serving.engine import Engine, log_nothing
 from serving.errors import StartupError
 from serving.grpc.service import start_grpc
 from serving.grpc.streams import Streams
@@ -25,9 +26,12 @@ from serving.http.guard import TokenGuard
 from serving.http.infer import InferenceRoute
 from serving.http.protocol import BoundedProtocol, ConnectionLimits
 from serving.loading import Loader, LoadMember, read_cascades
+from serving.otlp import OtlpExport
 from serving.registry import Registry
 from serving.safety import NO_SAFETY, Safety, load_safety
 from serving.services import Services, make_services
+from serving.trace_endpoint import spans_url
+from serving.tracing import Tracer
 from serving.tuned import breaker_of, settle
 from serving.watching import watching
 
@@ -62,16 +66,25 @@ async def run(config: ServerConfig, announce: Callable[[Registry, int, int], Non
     safety = load_safety(config)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(closing(listen(config.host, config.http_port)))
-        engine = await _engine(config, stack)
-        services = stack.enter_context(closing(make_services(engine, config)))
+        decisions = _decision_log(config.decision_log, stack)
+        engine = await _engine(config, decisions, stack)
+        services = stack.enter_context(closing(make_services(engine, config, decisions)))
         await stack.enter_async_context(
             watching(engine, config.repository, reload_s=config.reload_s, changed=services.health.changed)
         )
         await _serve(services, config, safety, listener, announce, stop)
 
 
-async def _engine(config: ServerConfig, stack: AsyncExitStack) -> Engine:
+def _decision_log(config: DecisionLogConfig, stack: AsyncExitStack) -> DecisionLog | None:
+    if config.folder is None:
+        return None
+    decisions = DecisionLog(config.folder, max_rows=config.max_file_rows, max_age_s=config.max_file_s)
+    return stack.enter_context(closing(decisions))
+
+
+async def _engine(config: ServerConfig, decisions: DecisionLog | None, stack: AsyncExitStack) -> Engine:
     """Started, with all members loaded; what it needs ends after it."""
+    tracer = _tracer(config.traces, stack)
     cascades = read_cascades(config.repository)
     scheduler, session = settle(config, cascades)
     load_member = await _backend(config, session, stack)
@@ -84,10 +97,20 @@ async def _engine(config: ServerConfig, stack: AsyncExitStack) -> Engine:
         loader,
         breaker_of(config),
         config.audit,
+        decided=log_nothing if decisions is None else decisions.record,
+        tracer=tracer,
     )
     engine.start()
     stack.callback(engine.stop)
     return engine
+
+
+def _tracer(config: TraceConfig, stack: AsyncExitStack) -> Tracer | None:
+    if config.otlp_endpoint is None:
+        return None
+    export = OtlpExport(spans_url(config.otlp_endpoint))
+    stack.push_async_callback(asyncio.to_thread, export.close)
+    return Tracer(export.emit, config.trace_share)
 
 
 async def _backend(config: ServerConfig, session: SessionConfig, stack: AsyncExitStack) -> LoadMember | None:

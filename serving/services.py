@@ -4,6 +4,8 @@ import logging
 from dataclasses import dataclass
 
 from serving.config import ServerConfig
+from serving.console.samples import Samples, read_samples
+from serving.decision_log import DecisionLog
 from serving.engine import Engine
 from serving.grpc.health import HealthService
 from serving.model_control import ModelControl
@@ -19,6 +21,9 @@ class Services:
     cuda: CudaSharedMemory
     health: HealthService
     logs: LogSettings
+    samples: Samples | None = None
+    decisions: DecisionLog | None
+    is_traced: bool = False
 
     def close(self) -> None:
         """Give back what outlives a request."""
@@ -26,7 +31,7 @@ class Services:
         self.logs.close()
 
 
-def make_services(engine: Engine, config: ServerConfig) -> Services:
+def make_services(engine: Engine, config: ServerConfig, decisions: DecisionLog | None = None) -> Services:
     health = HealthService(engine)
     return Services(
         engine=engine,
@@ -36,5 +41,15 @@ def make_services(engine: Engine, config: ServerConfig) -> Services:
         ),
         cuda=CudaSharedMemory(),
         health=health,
+        samples=_samples(engine, config),
+        decisions=decisions,
         logs=LogSettings(logging.getLogger("exitgate"), is_allowed=config.allow_model_control),
+        is_traced=config.traces.is_on,
     )
+
+
+def _samples(engine: Engine, config: ServerConfig) -> Samples | None:
+    if config.console_samples is None:
+        return None
+    cascades = [served.cascade for served in engine.registry.cascades.values()]
+    return read_samples(config.console_samples, cascades)

@@ -15,6 +15,7 @@ from serving.config import (
     AuditConfig,
     BackendConfig,
     BadSetting,
+    DecisionLogConfig,
     Limits,
     LogConfig,
     RuntimeChoice,
@@ -22,6 +23,7 @@ from serving.config import (
     SchedulerConfig,
     ServerConfig,
     SessionConfig,
+    TraceConfig,
 )
 from serving.errors import StartupError
 
@@ -69,6 +71,7 @@ SAFETY = "who may ask"
 MEMBERS = "how members are run"
 TRITON = "members in Triton"
 LIMITS = "how much"
+DECISIONS = "the decision log"
 GROUPS = {
     LISTENING: "beyond loopback only with tokens, with clients' certificates, or with --insecure",
     CLIENTS: "",
@@ -76,6 +79,7 @@ GROUPS = {
     MEMBERS: "what is not given is as `export --tune` found it, else as said here",
     TRITON: "with --backend triton",
     LIMITS: "",
+    DECISIONS: "what was concluded of every row, for `python -m cascade evaluate --log`",
 }
 
 
@@ -230,7 +234,13 @@ SETTINGS = (
         LIMITS,
     ),
     Setting("grace", ServerConfig, "grace_s", "seconds to answer what is under way", LIMITS),
+    Setting("console-samples", ServerConfig, "console_samples", "rows in .npz that the console offers"),
     Setting("log-format", LogConfig, "format", "text, or json: one object a line"),
+    Setting("decision-log", DecisionLogConfig, "folder", "where its Parquet files go", DECISIONS),
+    Setting("decision-log-rows", DecisionLogConfig, "max_file_rows", "rows in a file", DECISIONS),
+    Setting("decision-log-seconds", DecisionLogConfig, "max_file_s", "until a row is in a file", DECISIONS),
+    Setting("otlp-endpoint", TraceConfig, "otlp_endpoint", "URL of a collector that traces go to"),
+    Setting("trace-share", TraceConfig, "trace_share", "of requests, where their callers do not say"),
 )
 COMPONENTS: dict[str, type] = {
     name: hint

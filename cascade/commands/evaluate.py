@@ -1,4 +1,4 @@
-"""`evaluate`: what a policy does on a scores file."""
+"""`evaluate`: what a policy does on a scores file, or what it did in service."""
 
 import argparse
 import json
@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from cascade.commands import evaluate_log
 from cascade.commands.files import check_free, naming, read_policy
 from cascade.commands.parser import names_in, print_notes
 from cascade.commands.promise import promise, value_label, value_source
+from cascade.errors import FormatError
 from cascade.evaluate import evaluate
 from cascade.objectives.parse import parse_objective
 from cascade.policy import Policy
@@ -23,10 +25,13 @@ ROWS = ("label", "score", "confidence", "accepted", "exit_stage")
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("evaluate", help="judge a policy on a scores file")
+    parser = subparsers.add_parser(
+        "evaluate", help="judge a policy on a scores file, or by a server's decision log"
+    )
     parser.set_defaults(command=run)
-    parser.add_argument("scores", type=Path, metavar="SCORES.npz")
-    parser.add_argument("--policy", type=Path, required=True, help="a policy's or a cascade's file")
+    parser.add_argument("scores", type=Path, nargs="?", metavar="SCORES.npz")
+    parser.add_argument("--policy", type=Path, help="a policy's or a cascade's file; goes with SCORES.npz")
+    evaluate_log.add(parser)
     parser.add_argument("--name", help="which policy of a cascade's file; default: its default policy")
     parser.add_argument("--max-stages", type=int, help="cut every row short after so many stages")
     parser.add_argument("--failed", default="", metavar="NAME,...", help="members that never answer")
@@ -46,6 +51,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(options: argparse.Namespace) -> None:
+    if evaluate_log.is_asked_for(options):
+        evaluate_log.run(options)
+        return
+    missing = [
+        name for name, value in (("SCORES.npz", options.scores), ("--policy", options.policy)) if not value
+    ]
+    if missing:
+        raise FormatError(f"the following arguments are required: {', '.join(missing)} (or --log)")
     if options.rows:
         check_free("--rows", options.rows, options.overwrite)
     stages, policy = read_policy(options.policy, options.name)

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -81,9 +82,10 @@ class InferenceService(Extensions):
 
     async def ModelInfer(self, request: Any, context: Context) -> Any:  # noqa: N802
         remaining_s = context.time_remaining()
-        return await self._infer(request, math.inf if remaining_s is None else time.monotonic() + remaining_s)
+        deadline_s = math.inf if remaining_s is None else time.monotonic() + remaining_s
+        return await self._infer(request, deadline_s, context)
 
-    async def _infer(self, message: Any, deadline_s: float) -> Any:
+    async def _infer(self, message: Any, deadline_s: float, context: Context) -> Any:
         served = self._engine.registry.model(message.model_name, message.model_version)
         num_bytes = message.ByteSize()
         num_typed = num_bytes - sum(map(len, message.raw_input_contents))
@@ -93,6 +95,8 @@ class InferenceService(Extensions):
             request, placements = await asyncio.to_thread(decode, message, intake, deadline_s)
         else:
             request, placements = decode(message, intake, deadline_s)
+        if self._services.is_traced:
+            request = replace(request, traceparent=_traceparent(context))
         job = await self._engine.infer(request)
         return encode(respond(request, job), placements)
 
@@ -105,23 +109,27 @@ class InferenceService(Extensions):
     async def ModelStreamInfer(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:  # noqa: N802
         """One answer a request, in their order; an error is that request's alone, and the stream goes on."""
         async for message in self._streams.until_drained(messages):
-            yield await self._stream_answer(message)
+            yield await self._stream_answer(message, context)
         if self._streams.is_draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
 
-    async def _stream_answer(self, data: bytes) -> Any:
-        """A stream's deadline is not its requests'."""
+    async def _stream_answer(self, data: bytes, context: Context) -> Any:
+        """A stream's deadline is not its requests', but its trace is."""
         named = pb.ModelInferResponse()
         try:
             request = parsed(pb.ModelInferRequest, data)
             named = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
-            return pb.ModelStreamInferResponse(infer_response=await self._infer(request, math.inf))
+            return pb.ModelStreamInferResponse(infer_response=await self._infer(request, math.inf, context))
         except RequestError as error:
             text = str(error)
         except Exception as error:  # a bug: the client gets an answer all the same
             log.exception("a request failed")
             text = internal_error(error)
         return pb.ModelStreamInferResponse(error_message=text, infer_response=named)
+
+
+def _traceparent(context: Context) -> str:
+    return next((str(value) for key, value in context.invocation_metadata() if key == "traceparent"), "")
 
 
 async def start_grpc(

@@ -7,6 +7,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
+from serving.console.routes import add_console
+from serving.decision_log import DecisionLog
 from serving.edge_errors import STATUS, internal_error, retry_after_s
 from serving.engine import Engine
 from serving.errors import InvalidRequest, RequestError
@@ -31,7 +33,8 @@ def make_app(services: Services) -> FastAPI:
     _add_health(app, services.engine)
     _add_models(app, services)
     add_extensions(app, services)
-    _add_metrics(app, services.engine)
+    _add_metrics(app, services.engine, services.decisions)
+    add_console(app, services.engine, services.samples)
     return app
 
 
@@ -112,8 +115,8 @@ def _only_ready(document: dict[str, Any]) -> bool:
     return ready
 
 
-def _add_metrics(app: FastAPI, engine: Engine) -> None:
-    registry = metrics_registry(engine)
+def _add_metrics(app: FastAPI, engine: Engine, decisions: DecisionLog | None) -> None:
+    registry = metrics_registry(engine, decisions)
 
     @app.get("/metrics")
     async def metrics() -> Response:

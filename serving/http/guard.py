@@ -2,14 +2,17 @@
 
 import orjson
 
+from serving.console.files import OPEN as PAGE
 from serving.http.asgi import App, Receive, Scope, Send, header
 from serving.tokens import Tokens, refusal
 
-OPEN = frozenset((b"/v2/health/live", b"/v2/health/ready"))
+HEALTH = frozenset((b"/v2/health/live", b"/v2/health/ready"))
+OPEN = HEALTH | PAGE
 
 
 class TokenGuard:
-    """Asks nothing of whoever asks after the server's health. A body is not read before its token is."""
+    """Asks nothing of whoever asks after the server's health or for the console's page, which holds no data.
+    A body is not read before its token is."""
 
     def __init__(self, app: App, tokens: Tokens) -> None:
         self._app = app

@@ -6,6 +6,7 @@ there than the inference; all else goes to the application behind it.
 
 import asyncio
 import logging
+from dataclasses import replace
 from urllib.parse import unquote
 
 import orjson
@@ -35,6 +36,7 @@ class InferenceRoute:
     def __init__(self, services: Services, app: App, incoming: Incoming | None = None) -> None:
         self._engine: Engine = services.engine
         self._memory = services.memory
+        self._is_traced = services.is_traced
         self._app = app
         self._incoming = incoming or incoming_within(services.engine.limits)
 
@@ -74,6 +76,8 @@ class InferenceRoute:
         num_json = len(body) if json_length is None else json_length
         intake = Intake(served, self._engine.limits, self._memory, num_slow=num_json)
         request, encoding = await _decoded(model, version, body, json_length, intake)
+        if self._is_traced:
+            request = replace(request, traceparent=_traceparent(scope))
         job = await self._engine.infer(request)
         content, json_length = encode(respond(request, job), encoding)
         headers = [JSON_TYPE] if json_length is None else [BINARY_TYPE, _length(json_length)]
@@ -154,6 +158,10 @@ def _json_length(scope: Scope) -> int | None:
     if not value.isdigit() or len(value) > 12:
         raise InvalidRequest(f"Inference-Header-Content-Length {value[:40].decode('latin-1')!r} is no length")
     return int(value)
+
+
+def _traceparent(scope: Scope) -> str:
+    return (header(scope, b"traceparent") or b"").decode("latin-1")
 
 
 def _refusal(error: RequestError) -> Answer:

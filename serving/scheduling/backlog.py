@@ -18,6 +18,8 @@ PRUDENCE = 2.0
 comes too late has cost its work, where a queue that is shorter costs nothing. `benchmarks/scheduling.py`
 chose it."""
 
+LAG_WEIGHT = 0.1
+
 
 @dataclass(slots=True)
 class Running:
@@ -39,6 +41,7 @@ class Backlog:
         self._flows: set[Flow] = set()
         self._num_bytes = 0
         self._running: dict[Batch, Running] = {}
+        self._lag_s = 0.0
 
     def take(self, job: Job, now_s: float) -> None:
         """Overloaded where its rows would wait too long, or would not be through by their deadline for those
@@ -75,6 +78,11 @@ class Backlog:
         flow.price(served.stage_s())
         return self._config.num_workers / max(flow.rest_s[0], 1e-9)
 
+    def heard(self, lag_s: float) -> None:
+        """So long after it had ended a batch was heard of: the event loop was busy with other things. Rows
+        meet that at every stage, and once more on their way out."""
+        self._lag_s += LAG_WEIGHT * (lag_s - self._lag_s)
+
     def _check_bounds(self, job: Job, wait_s: float) -> None:
         limit_s, num_bytes = self._config.max_queue_s, self._num_bytes + job.num_bytes
         if num_bytes > self._config.max_queue_bytes:
@@ -94,7 +102,7 @@ class Backlog:
 
     def _own_s(self, job: Job) -> float:
         """Of a row that goes through all stages that it may see, in batches with those that are there now."""
-        flow, latency_s = job.flow, 0.0
+        flow, latency_s = job.flow, self._lag_s * (job.flow.depth + 1)
         for stage in range(flow.depth):
             rows = flow.rows[stage] + job.num_rows
             curves = [job.served.slots[slot].curve for slot in job.served.stage_slots[stage]]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cascade.cascade_file import TensorSpec
 from cascade.policy import Policy
 from serving.audits import Audit
 from serving.config import AuditConfig, Limits, SchedulerConfig
@@ -18,7 +19,7 @@ from serving.registry import Registry
 from tests.serving.scheduling.test_scheduler import cascade
 from tests.serving.test_answer_always import Fallible, eventually
 
-ALL = AuditConfig(share=1.0, max_waiting_rows=8, max_wait_s=0.3)
+ALL = AuditConfig(share=1.0, max_waiting_rows=8, max_wait_s=0.3, gather_rows=1)
 
 
 class Contrary(Fallible):
@@ -38,7 +39,8 @@ class Setting:
         self.first, self.second = Fallible("first"), Contrary("second")
         served = cascade(("first",), ("second",), members=[self.first, self.second])
         policies = {**served.cascade.policies, "first": Policy(kind="first", num_stages=2)}
-        described = replace(served.cascade, policies=policies, default_policy="first")
+        inputs = (TensorSpec(name="x", datatype="FP32", shape=(-1, 1)),)
+        described = replace(served.cascade, policies=policies, default_policy="first", inputs=inputs)
         self.decided: list[tuple[Job, Audit | None]] = []
         self.engine = Engine(
             Registry({"c": replace(served, cascade=described)}),
@@ -110,7 +112,31 @@ def test_a_coin_draws_the_rows() -> None:
         num_disagreed = sum(int((rows % 4 == 2).sum()) for rows in drawn)
         assert setting.results == {"agreed": num_drawn - num_disagreed, "disagreed": num_disagreed}
 
-    run(scenario, AuditConfig(share=0.25))
+    run(scenario, AuditConfig(share=0.25, gather_s=0.01))
+
+
+def test_rows_of_several_requests_are_run_together() -> None:
+    async def scenario(setting: Setting) -> None:
+        for value in (1.0, 3.0, -1.0):
+            await setting.infer(value, 1.0)
+        assert (setting.second.num_runs, setting.decided) == (0, [])
+        await setting.infer(3.0, 3.0)
+        await eventually(lambda: len(setting.decided) == 4)
+        assert setting.second.seen == [[1.0, 1.0, 3.0, 1.0, -1.0, 1.0, 3.0, 3.0]]
+        labels = [audit.label.tolist() for _, audit in setting.decided if audit is not None]
+        assert labels == [[0, 0], [1, 0], [1, 0], [1, 1]]
+        assert setting.results == {"agreed": 5, "disagreed": 3}
+
+    run(scenario, AuditConfig(share=1.0, gather_rows=7, gather_s=60))
+
+
+def test_few_rows_do_not_wait_for_more_for_ever() -> None:
+    async def scenario(setting: Setting) -> None:
+        await setting.infer(1.0)
+        async with asyncio.timeout(5):
+            await eventually(lambda: setting.results == {"agreed": 1})
+
+    run(scenario, AuditConfig(share=1.0, gather_s=0.05))
 
 
 def test_without_a_share_nothing_is_audited() -> None:
@@ -183,7 +209,16 @@ def test_a_drain_lets_go_of_audits() -> None:
             await setting.engine.drain()
         assert (setting.results, len(setting.decided)) == ({"missing": 2}, 1)
 
-    run(scenario, AuditConfig(share=1.0))
+    run(scenario, AuditConfig(share=1.0, gather_rows=1))
+
+
+def test_a_drain_lets_go_of_those_that_wait_for_more() -> None:
+    async def scenario(setting: Setting) -> None:
+        await setting.infer(1.0, 3.0)
+        await setting.engine.drain()
+        assert (setting.results, len(setting.decided)) == ({"missing": 2}, 1)
+
+    run(scenario, AuditConfig(share=1.0, gather_s=60))
 
 
 @pytest.mark.parametrize(

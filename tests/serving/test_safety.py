@@ -14,6 +14,7 @@ import tritonclient.http as triton_http
 from grpc_health.v1 import health_pb2
 
 from serving.config import BadSetting, SafetyConfig, ServerConfig
+from serving.console.files import OPEN
 from serving.http.app import make_app
 from serving.loading import Loader, read_cascades
 from serving.safety import load_safety
@@ -26,7 +27,9 @@ from tests.serving.raw_http import INFER, answer, connection, head
 TOKEN, OLD_TOKEN = "a-token-for-these-tests", "the-one-that-goes-soon"
 RIGHT, WRONG = f"Bearer {TOKEN}", "Bearer not-the-token-of-these-tests"
 
-OPEN_ROUTES = {("GET", "/v2/health/live"), ("GET", "/v2/health/ready")}
+HEALTH = {("GET", "/v2/health/live"), ("GET", "/v2/health/ready")}
+PAGE = {(method, path.decode()) for method in ("GET", "HEAD") for path in OPEN}
+OPEN_ROUTES = HEALTH | PAGE
 OPEN_METHODS = {
     "/inference.GRPCInferenceService/ServerLive",
     "/inference.GRPCInferenceService/ServerReady",

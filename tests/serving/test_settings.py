@@ -81,7 +81,13 @@ OTHERS: dict[str, tuple[str, str, Any]] = {
     "audit-share": ("0.01", "0.01", 0.01),
     "reload-seconds": ("0", "0", 0.0),
     "grace": ("2", "2", 2.0),
+    "decision-log": ("d", '"d"', Path("d")),
+    "decision-log-rows": ("9", "9", 9),
+    "decision-log-seconds": ("1.5", "1.5", 1.5),
+    "console-samples": ("s.npz", '"s.npz"', Path("s.npz")),
     "log-format": ("json", '"json"', "json"),
+    "otlp-endpoint": ("http://a:1", '"http://a:1"', "http://a:1"),
+    "trace-share": ("0.5", "0.5", 0.5),
 }
 """Of each setting another value than its default: as text, in TOML, and as it is read."""
 IN_TRITON = {"backend": "triton", "triton-url": "a:1"}
@@ -96,6 +102,7 @@ NEEDS = {
     **{f"triton-{name}": IN_TRITON for name in ("shared-memory", "timeout-seconds")},
     **{f"triton-tls-{name}": IN_TRITON for name in ("ca", "cert", "key", "name")},
     "embed-stages": IN_TRITON,
+    "trace-share": {"otlp-endpoint": "http://a:1"},
 }
 
 
