@@ -3,10 +3,10 @@
     make demo && python -m benchmarks.audits
 
 The demo's cascade under its default policy. First two servers, one with audits and one without, take turns
-at saturation, closed loop: the ratio of their throughputs. Then, at half of what the one with audits can do
-(open-loop, Poisson), audits are made of rows drawn by the coin: their agreement, with its 95% interval,
-beside the agreement of the default policy's labels with the policy `full`'s on all samples, asked for over
-the wire. Prints each block as it comes and writes benchmarks/results/audits.json.
+at saturation, closed loop: the ratios of their throughputs and of their CPU time a row. Then, at half of what
+the one with audits can do (open-loop, Poisson), audits are made of rows drawn by the coin: their agreement,
+with its 95% interval, beside the agreement of the default policy's labels with the policy `full`'s on all
+samples, asked for over the wire. Prints each block as it comes and writes benchmarks/results/audits.json.
 """
 
 import argparse
@@ -59,17 +59,27 @@ def audited(server: MeasuredServer) -> dict[str, int]:
 def measure_cost(
     servers: dict[str, MeasuredServer], images: NDArray[np.uint8], options: argparse.Namespace
 ) -> dict[str, Any]:
-    blocks: dict[str, list[float]] = {name: [] for name in servers}
+    speed: dict[str, list[float]] = {name: [] for name in servers}
+    cpu_ms: dict[str, list[float]] = {name: [] for name in servers}
     for _ in range(options.blocks):
         for name, server in servers.items():
-            load = requests_of(server.http, images)
-            blocks[name].append(drive("http", server.http, load, ROWS, CLIENTS, options.seconds).rows_per_s)
-        print({name: round(each[-1]) for name, each in blocks.items()}, flush=True)
-    ratios = [audits / none for audits, none in zip(blocks["audits"], blocks["none"], strict=True)]
+            load, before = requests_of(server.http, images), server.cpu_s()
+            measured = drive("http", server.http, load, ROWS, CLIENTS, options.seconds)
+            num_rows = ROWS * len(measured.latency_s)
+            speed[name].append(measured.rows_per_s)
+            cpu_ms[name].append((server.cpu_s() - before) / num_rows * 1e3)
+        print({name: (round(speed[name][-1]), round(cpu_ms[name][-1], 4)) for name in servers}, flush=True)
     return {
-        "rows_per_s": {name: [round(each) for each in values] for name, values in blocks.items()},
-        "audits_over_none": {"median": round(median(ratios), 4), "least": round(min(ratios), 4)},
+        "rows_per_s": {name: [round(each) for each in values] for name, values in speed.items()},
+        "cpu_ms_per_row": {name: [round(each, 4) for each in values] for name, values in cpu_ms.items()},
+        "speed_audits_over_none": _ratios(speed),
+        "cpu_audits_over_none": _ratios(cpu_ms),
     }
+
+
+def _ratios(values: dict[str, list[float]]) -> dict[str, float]:
+    ratios = [audits / none for audits, none in zip(values["audits"], values["none"], strict=True)]
+    return {name: round(of(ratios), 4) for name, of in (("median", median), ("least", min), ("most", max))}
 
 
 def measure_agreement(
@@ -112,8 +122,8 @@ def main() -> None:
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--samples", type=Path, default=Path("runs/digits/splits/test.npz"))
     parser.add_argument("--share", type=float, default=0.01, help="of the rows, audited")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of each block at saturation")
-    parser.add_argument("--blocks", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each block at saturation")
+    parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--audit-seconds", type=float, default=40.0, help="at half of that")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()

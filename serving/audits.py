@@ -7,7 +7,7 @@ want of time or because a member failed, are counted as missing, since they are 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -15,9 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.decision import ExitReason
 from serving.config import AuditConfig
 from serving.errors import RequestError
-from serving.jobs import AUDIT_LEVEL, Job, Rows, Terms
+from serving.jobs import Answer, Job, Rows, Terms
+from serving.scheduling.flows import BACKGROUND_LEVEL
 from serving.served import ServedCascade
 from serving.statistics import Statistics
 
@@ -31,8 +33,11 @@ class Audit:
 
 
 class Drawn(NamedTuple):
+    """Rows of an answered request, with their inputs."""
+
     job: Job
     rows: Rows
+    inputs: Mapping[str, NDArray[np.generic]]
 
 
 NOBODY: Rows = np.empty(0, np.intp)
@@ -54,9 +59,10 @@ class Auditor:
         self._statistics = statistics
         self._done = done
         self._coin = np.random.default_rng()
-        self._tasks: set[asyncio.Task[NDArray[np.int64] | None]] = set()
+        self._tasks: set[asyncio.Task[Answer | None]] = set()
         self._gathered: dict[ServedCascade, list[Drawn]] = {}
         self._waiting_rows = 0
+        self._is_closed = False
 
     def draw(self, job: Job) -> Rows:
         """The rows to be audited; those of a cascade of one stage have nobody to be compared with."""
@@ -65,18 +71,24 @@ class Auditor:
         return np.flatnonzero(self._coin.random(job.num_rows) < self._config.share)
 
     def begin(self, job: Job, rows: Rows) -> None:
-        if not len(rows) or self._waiting_rows + len(rows) > self._config.max_waiting_rows:
-            self.missed(job, rows)
+        """As many of the rows as there is room for."""
+        room = 0 if self._is_closed else self._config.max_waiting_rows - self._waiting_rows
+        self.missed(job, rows[room:])
+        rows = rows[:room]
+        if not len(rows):
             self._done(job, None)
             return
         self._waiting_rows += len(rows)
-        served = job.served
+        self._gather(_drawn(job, rows))
+
+    def _gather(self, drawn: Drawn) -> None:
+        served = drawn.job.served
         if served.has_variable_rows:  # they may not fit together
-            self._start([Drawn(job, rows)])
+            self._start([drawn])
             return
         gathered = self._gathered.setdefault(served, [])
-        gathered.append(Drawn(job, rows))
-        if sum(len(drawn.rows) for drawn in gathered) >= self._config.gather_rows:
+        gathered.append(drawn)
+        if sum(len(one.rows) for one in gathered) >= self._config.gather_rows:
             self._flush(served)
         elif len(gathered) == 1:
             asyncio.get_running_loop().call_later(self._config.gather_s, self._flush, served)
@@ -89,41 +101,45 @@ class Auditor:
             self._start(drawn)
 
     def _start(self, drawn: list[Drawn]) -> None:
-        task = asyncio.create_task(self._labels(drawn))
+        task = asyncio.create_task(self._audited(drawn))
         self._tasks.add(task)
         task.add_done_callback(partial(self._over, drawn))
 
-    async def _labels(self, drawn: list[Drawn]) -> NDArray[np.int64] | None:
-        """What all members together say; None where one of them did not take part."""
+    async def _audited(self, drawn: list[Drawn]) -> Answer | None:
+        """What all members together say; None where they were not asked in time."""
         shadow = _shadow(drawn)
         try:
             async with asyncio.timeout(self._config.max_wait_s):
                 await self._run(shadow)
         except (RequestError, TimeoutError):
             return None
-        return None if shadow.is_degraded else shadow.answer.label
+        return shadow.answer
 
-    def _over(self, drawn: list[Drawn], task: "asyncio.Task[NDArray[np.int64] | None]") -> None:
+    def _over(self, drawn: list[Drawn], task: "asyncio.Task[Answer | None]") -> None:
         self._tasks.discard(task)
-        labels, start = None if task.cancelled() else task.result(), 0
-        for job, rows in drawn:
-            own = None if labels is None else labels[start : start + len(rows)]
+        answer, start = None if task.cancelled() else task.result(), 0
+        for job, rows, _ in drawn:
+            self._waiting_rows -= len(rows)
+            self._conclude(job, rows, answer, slice(start, start + len(rows)))
             start += len(rows)
-            self._conclude(job, rows, own)
 
-    def _conclude(self, job: Job, rows: Rows, labels: NDArray[np.int64] | None) -> None:
-        self._waiting_rows -= len(rows)
-        if labels is None:
+    def _conclude(self, job: Job, rows: Rows, answer: Answer | None, part: slice) -> None:
+        """Rows for which a member gave nothing are missing, and no others."""
+        if answer is None:
             self.missed(job, rows)
             self._done(job, None)
             return
-        num_agreed = int(np.count_nonzero(labels == job.final_answer.label[rows]))
+        is_whole = answer.exit_reason[part] == ExitReason.LAST
+        labels, asked = answer.label[part][is_whole], rows[is_whole]
+        num_agreed = int(np.count_nonzero(labels == job.final_answer.label[asked]))
         self._statistics.audited(job, "agreed", num_agreed)
-        self._statistics.audited(job, "disagreed", len(rows) - num_agreed)
-        self._done(job, Audit(rows, labels))
+        self._statistics.audited(job, "disagreed", len(asked) - num_agreed)
+        self.missed(job, rows[~is_whole])
+        self._done(job, Audit(asked, labels) if len(asked) else None)
 
     async def close(self) -> None:
-        """Those that are not through are missing."""
+        """Those that are not through are missing, and so are all that come."""
+        self._is_closed = True
         for served in list(self._gathered):
             self._flush(served)
         tasks = list(self._tasks)
@@ -132,10 +148,13 @@ class Auditor:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _drawn(job: Job, rows: Rows) -> Drawn:
+    """With inputs of its own, so that those of the other rows need not be held."""
+    return Drawn(job, rows, {name: array[rows] for name, array in job.inputs.items()})
+
+
 def _shadow(drawn: list[Drawn]) -> Job:
     served = drawn[0].job.served
-    inputs = {
-        name: np.concatenate([job.inputs[name][rows] for job, rows in drawn]) for name in drawn[0].job.inputs
-    }
-    terms = Terms(arrived_s=time.monotonic(), number=0, level=AUDIT_LEVEL)
+    inputs = {name: np.concatenate([one.inputs[name] for one in drawn]) for name in drawn[0].inputs}
+    terms = Terms(arrived_s=time.monotonic(), number=0, level=BACKGROUND_LEVEL)
     return Job(served, "audit", served.whole_ensemble, None, inputs, terms)

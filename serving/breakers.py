@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ class _Running:
     """A batch; at `long_s` it has taken much longer than expected, when the timer runs out it is late."""
 
     timer: asyncio.TimerHandle
+    began_s: float
     long_s: float
 
 
@@ -35,6 +37,7 @@ class Breakers:
         self._opened = opened
         self._of: WeakKeyDictionary[Member, Breaker] = WeakKeyDictionary()
         self._running: dict[Batch, _Running] = {}
+        self._counted_s: WeakKeyDictionary[Member, float] = WeakKeyDictionary()
 
     def states(self) -> Mapping[str, Breaker]:
         """By the member's key."""
@@ -51,7 +54,7 @@ class Breakers:
         now_s, late_s = time.monotonic(), max(slow_s, long_s)
         batch.give_up_s = now_s + 2 * late_s
         timer = asyncio.get_running_loop().call_later(late_s, self._is_late, batch)
-        self._running[batch] = _Running(timer, now_s + long_s)
+        self._running[batch] = _Running(timer, now_s, now_s + long_s)
 
     def ended(self, batch: Batch, *, is_failure: bool) -> None:
         running = self._running.pop(batch, None)
@@ -64,9 +67,15 @@ class Breakers:
             self._failed(batch.member)
 
     def _was_short(self, batch: Batch, running: _Running) -> bool:
-        """It ended because nobody waited any more, and had hardly had the time: not the member's fault."""
+        """It ended because nobody waited any more, and had hardly had the time: not the member's fault. Of
+        those that had some, one counts for each stretch of time: together they tell of one hiccup."""
         now_s = time.monotonic()
-        return batch.last_call_s <= now_s < running.long_s
+        if now_s < batch.last_call_s:
+            return False
+        if now_s < running.long_s or running.began_s < self._counted_s.get(batch.member, -math.inf):
+            return True
+        self._counted_s[batch.member] = batch.last_call_s
+        return False
 
     def _is_late(self, batch: Batch) -> None:
         del self._running[batch]

@@ -185,8 +185,13 @@ class DecisionLog:
         name = f"decisions-{stamp}-{self._token}-{self.num_files + 1:06}{SUFFIX}"
         try:
             write_file(self._folder / name, self._pending.batches)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._failed(error)
+            return
+        except Exception:  # a bug: those that come later are to be written all the same
+            log.exception("decision log: %d rows are lost", self._pending.num_rows)
+            self._num_lost += self._pending.num_rows
+            self._pending.clear()
             return
         self.num_files += 1
         self.num_written += self._pending.num_rows
@@ -195,7 +200,7 @@ class DecisionLog:
             log.warning("decision log: it is written again; %d rows were dropped so far", self.num_dropped)
         self._is_failing = False
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: OSError | MemoryError) -> None:
         """Once is enough in the log."""
         self._pending.put_off(time.monotonic() + self._retry_s)
         if not self._is_failing:

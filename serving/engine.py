@@ -144,6 +144,8 @@ class Engine:
             if not self._active:
                 self._idle.set()
         self._auditor.begin(job, drawn)
+        if job.remaining == 0:  # or some may be in a worker's hands
+            job.inputs = {}
 
     async def _run_audit(self, job: Job) -> None:
         self._backlog.enter(job)

@@ -142,12 +142,12 @@ def _some(work: Work, rows: Rows) -> Work:
 
 
 def _conclude(complete: Sequence[Work], gated: Gated) -> None:
-    groups: dict[tuple[int, int, int, int | None], list[Work]] = {}
+    groups: dict[tuple[int, int, int, int | None, bool], list[Work]] = {}
     for work in complete:
         job = work.job
         whole = _end_those_without(work, gated)
         if len(whole.rows):
-            key = (id(job.served), id(job.policy), work.stage, job.max_stages)
+            key = (id(job.served), id(job.policy), work.stage, job.max_stages, job.is_audit)
             groups.setdefault(key, []).append(whole)
     for works in groups.values():
         _conclude_group(works, gated)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cascade.policy import Policy
 from serving.errors import MemberFailed
 from serving.members import Member
-from serving.scheduling.flows import Flow
+from serving.scheduling.flows import BACKGROUND_LEVEL, Flow
 from serving.served import ServedCascade
 from serving.trace_context import Trace
 
@@ -26,9 +26,6 @@ LEFT = -1
 LAST_CALL_S = 0.003
 DEFAULT_LEVEL = 2
 LOWEST_LEVEL = 3
-AUDIT_LEVEL = 4
-"""Of the server's own work, which nobody waits for and no client's statistics count."""
-
 PATIENCE_S = 1.0
 """Requests without a deadline are ranked among the others as if they had so long."""
 
@@ -175,7 +172,7 @@ class Job:
         self.lost: NDArray[np.bool_] | None = None
         self.loss: MemberFailed | None = None
         self.is_degraded = False
-        self.is_audit = terms.level == AUDIT_LEVEL
+        self.is_audit = terms.level == BACKGROUND_LEVEL
         self.spent = Spent()
         self.done: Future[None] | None = None
         self.trace: Trace | None = None

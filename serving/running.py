@@ -13,8 +13,9 @@ from serving.jobs import Batch, Spent
 
 log = logging.getLogger("exitgate")
 MOST_FAILED_RUNS = 8
-"""In a batch, until no half is tried any more: one bad request among 64 is found by then, and a member that
-takes nothing at all is not asked for each. One that says that it refuses rows is well."""
+"""In a batch without one between them that succeeded, until no half is tried any more: a bad request among
+64 is found by then, and a member that takes nothing at all is not asked for each. One that says that it
+refuses rows is well."""
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class _Run:
             gated = self.through(Batch(batch.member, batch.works[:middle]))
             gated.add(self.through(Batch(batch.member, batch.works[middle:])))
             return gated
+        self._num_failed = 0
         begun_s = time.monotonic()
         gated = self._gate.pass_through(batch, outputs)
         self.spent.output_s += time.monotonic() - begun_s

@@ -136,19 +136,21 @@ class Watcher:
 
     async def follow(self) -> None:
         """Look once, and do what follows."""
+        served = self._served()  # as of before the look: what is loaded meanwhile it may not have seen
         try:
             now = await asyncio.to_thread(look, self._repository, self._before)
         except OSError as error:
             self._complain(f"{self._repository} cannot be watched: {error.strerror}")
             return
         self._trouble = ""
-        step = next_step(self._served(), self._settled, self._before, now)
+        step = next_step(served, self._settled, self._before, now)
         self._before, self._settled = now, step.settled
         for name in step.load:
             if not await self._is_done(self._engine.load, name):
                 self._settled[name] = now[name].stamps
         for name in step.unload:
-            await self._is_done(self._engine.unload, name)
+            if self._served().get(name) is served[name]:
+                await self._is_done(self._engine.unload, name)
 
     def _served(self) -> dict[str, Cascade]:
         return {name: served.cascade for name, served in self._engine.registry.cascades.items()}

@@ -23,14 +23,19 @@ LAG_WEIGHT = 0.1
 
 @dataclass(slots=True)
 class Running:
-    """A batch in a worker's hands, how long it should take, and the share of each flow in it."""
+    """A batch in a worker's hands, how long it should take, and the shares of jobs in it."""
 
     started_s: float
     expected_s: float
-    shares: dict[Flow, float]
+    shares: list[tuple[Job, float]]
 
     def rest_s(self, now_s: float) -> float:
         return max(0.0, self.started_s + self.expected_s - now_s)
+
+
+def _goes_before(other: Flow, flow: Flow) -> bool:
+    """In its own lane what is as urgent or more; lanes take turns, but the server's own work waits."""
+    return other.level <= flow.level if other.lane == flow.lane else not other.is_background
 
 
 class Backlog:
@@ -71,7 +76,10 @@ class Backlog:
         """The wait that a new job must reckon with, as a share of the time that it allows."""
         if math.isinf(job.last_call_s):
             return self._wait_s(job.flow, now_s) / min(PATIENCE_S, self._config.max_queue_s)
-        return PRUDENCE * self._wait_s(job.flow, now_s) / max(job.last_call_s - now_s, 1e-6)
+        allowed_s = job.last_call_s - now_s
+        if self._own_s(job) >= allowed_s:
+            return 0.0  # nobody's wait is to blame
+        return PRUDENCE * self._wait_s(job.flow, now_s) / allowed_s
 
     def rows_per_s(self, served: ServedCascade, flow: Flow) -> float:
         """What the workers can serve if all rows travel so."""
@@ -138,9 +146,7 @@ class Backlog:
                 self._leave(job, stage, num_rows)
 
     def started(self, batch: Batch, now_s: float) -> None:
-        shares: dict[Flow, float] = {}
-        for work in batch.works:
-            shares[work.job.flow] = shares.get(work.job.flow, 0.0) + len(work.rows) / batch.num_rows
+        shares = [(work.job, len(work.rows) / batch.num_rows) for work in batch.works]
         self._running[batch] = Running(now_s, batch.member.curve.seconds(batch.num_rows), shares)
 
     def finished(self, batch: Batch) -> None:
@@ -156,14 +162,15 @@ class Backlog:
         """Until new rows of this flow would get their turn: the work ahead of them, and what is left of the
         batches that run. Lanes take turns, so a lane waits at most for its own work times the lanes that have
         some; priorities count within it."""
-        ahead = {each for each in self._flows if each.lane != flow.lane or each.level <= flow.level}
+        ahead = {each for each in self._flows if _goes_before(each, flow)}
         work_s = {each: each.work_s for each in ahead}
         for run in self._running.values():
-            for each, share in run.shares.items():
-                done = share * (run.expected_s - run.rest_s(now_s))
-                # Of the others in the batch it is the rest that is waited for.
-                more = -done if each in ahead else share * run.rest_s(now_s)
-                work_s[each] = work_s.get(each, 0.0) + more
+            for job, share in run.shares:
+                each, rest_s = job.flow, run.rest_s(now_s)
+                # Of those that are reckoned with, what is done is so no more; of others there is the rest.
+                is_ahead = each in ahead and not job.is_settled
+                more_s = rest_s - run.expected_s if is_ahead else rest_s
+                work_s[each] = work_s.get(each, 0.0) + share * more_s
         own = sum(seconds for each, seconds in work_s.items() if each.lane == flow.lane)
         lanes = {flow.lane, *(each.lane for each in work_s)}
         return max(0.0, min(sum(work_s.values()), own * len(lanes))) / self._config.num_workers

@@ -4,6 +4,12 @@ from collections.abc import Sequence
 
 PRIOR_ROWS = 16.0
 PRIOR_SHARE = 0.5
+BACKGROUND_LEVEL = 4
+"""Of the server's own work, which is done where there is nothing else to do."""
+
+BACKGROUND_LANE = "in the background"
+"""No cascade is called so."""
+
 MEMORY_ROWS = 4096.0
 """Rows that the share forwarded is learnt from; older ones are forgotten."""
 
@@ -23,7 +29,7 @@ class Flow:
         known_forwarded: Sequence[float] | None = None,
     ) -> None:
         """`known_forwarded` are the shares of all rows that are expected to leave each stage for the next."""
-        self.lane = lane
+        self.lane = BACKGROUND_LANE if level == BACKGROUND_LEVEL else lane
         self.depth = depth
         self.level = level
         self.rows = [0] * num_stages
@@ -31,6 +37,10 @@ class Flow:
         self.rest_s = [0.0] * num_stages
         self._seen = [PRIOR_ROWS] * num_stages
         self._forwarded = [PRIOR_ROWS * share for share in _shares(known_forwarded, num_stages)]
+
+    @property
+    def is_background(self) -> bool:
+        return self.level == BACKGROUND_LEVEL
 
     @property
     def work_s(self) -> float:

@@ -24,6 +24,7 @@ from serving.config import SchedulerConfig
 from serving.jobs import Batch, Job, Order, Rows, ShapeKey, Work
 from serving.members import Member
 from serving.scheduling.curves import LearntCurve
+from serving.scheduling.flows import BACKGROUND_LANE
 
 QueueKey = tuple[Member, ShapeKey]
 Rank = tuple[float, ...]
@@ -239,11 +240,15 @@ class Scheduler:
 
     def _choose(self, ready: Sequence[QueueKey], now_s: float) -> tuple[QueueKey, str]:
         lanes = {lane for key in ready for lane in self._queues[key].lanes}
-        lane = min(lanes, key=lambda lane: (self._had_s[lane], lane))
+        lane = min(lanes, key=self._turn)
         having = [key for key in ready if lane in self._queues[key].lanes]
         if len(having) == 1:
             return having[0], lane
         return min(having, key=lambda key: self._rank(self._queues[key], lane, now_s)), lane
+
+    def _turn(self, lane: str) -> tuple[bool, float, str]:
+        """Who has had the least; what nobody waits for comes last."""
+        return lane == BACKGROUND_LANE, self._had_s[lane], lane
 
     def _rank(self, queue: Queue, lane: str, now_s: float) -> Rank:
         return self._rule(queue, queue.lanes[lane], now_s, self._config)
@@ -251,7 +256,7 @@ class Scheduler:
     def _take(self, queue: Queue, first_lane: str, now_s: float) -> Iterator[Work]:
         """Up to a batch of rows; the last work is split where it must be."""
         room = self._room(queue.lanes[first_lane].head, now_s)
-        others = sorted(queue.lanes.keys() - {first_lane}, key=lambda lane: self._had_s[lane])
+        others = sorted(queue.lanes.keys() - {first_lane}, key=self._turn)
         for lane in (first_lane, *others):
             while room and lane in queue.lanes:
                 work = queue.take(lane, room)

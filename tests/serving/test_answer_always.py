@@ -288,3 +288,40 @@ def test_metrics_tell_who_is_left_out() -> None:
         assert 'exitgate_degraded_total{model="c"} 3.0' in lines
 
     run(scenario)
+
+
+def test_one_hiccup_of_many_in_a_hurry_breaks_nothing() -> None:
+    async def scenario(setting: Setting) -> None:
+        setting.second.may_run.clear()
+        await asyncio.gather(*(setting.infer(3.0, timeout=60_000) for _ in range(4)))
+        await eventually(lambda: setting.second.num_given_up == 4)
+        setting.second.may_run.set()
+        assert setting.state(setting.second) is State.CLOSED
+        assert reasons(await setting.infer(3.0)) == ["last"]
+
+    run(scenario)
+
+
+def test_some_bad_requests_in_a_batch_take_the_member_from_no_neighbour() -> None:
+    async def scenario(setting: Setting) -> None:
+        plain = setting.second.run
+
+        def run_or_raise(inputs: Mapping[str, NDArray[np.generic]], deadline_s: float = math.inf) -> Outputs:
+            if (np.asarray(inputs["x"])[:, 0] < 0).any():
+                raise MemberFailed("negative")
+            return plain(inputs, deadline_s)
+
+        setting.second.run = run_or_raise  # type: ignore[method-assign]
+        setting.second.may_run.clear()
+        held = [asyncio.create_task(setting.infer(1.0)) for _ in range(4)]
+        await eventually(lambda: setting.second.num_runs == 4)
+        values = [-1.0 if number in (3, 13, 26) else 1.0 for number in range(32)]
+        tasks = [asyncio.create_task(setting.infer(value)) for value in values]
+        await eventually(lambda: setting.engine.queued_rows == 32)
+        setting.second.may_run.set()
+        jobs = await asyncio.gather(*tasks)
+        assert [reasons(job) == ["last"] for job in jobs] == [value > 0 for value in values]
+        assert setting.state(setting.second) is State.CLOSED
+        await asyncio.gather(*held)
+
+    run(scenario)

@@ -22,13 +22,18 @@ from tests.serving.test_answer_always import Fallible, eventually
 ALL = AuditConfig(share=1.0, max_waiting_rows=8, max_wait_s=0.3, gather_rows=1)
 
 
+UNHEARD_OF = 7.0
+
+
 class Contrary(Fallible):
-    """Outvotes the other member for rows above 2: class 1 by a logit of twice the value."""
+    """Outvotes the other member for rows above 2: class 1 by a logit of twice the value. Of one value it says
+    nothing."""
 
     def run(self, inputs, deadline_s=np.inf):
         outputs = super().run(inputs, deadline_s)
         outputs[:, 1] = np.where(outputs[:, 0] > 2, 2 * outputs[:, 0], 0.0)
         outputs[:, 0] = np.where(outputs[:, 0] > 2, 0.0, outputs[:, 0])
+        outputs[outputs[:, 1] == 2 * UNHEARD_OF] = np.nan
         return outputs
 
 
@@ -173,7 +178,7 @@ def test_audits_that_wait_too_long_or_are_too_many_are_missing() -> None:
         setting.second.may_run.clear()
         await setting.infer(*[1.0] * 6)
         await setting.infer(*[1.0] * 3)
-        assert (setting.results, len(setting.decided)) == ({"missing": 3}, 1)
+        assert (setting.results, len(setting.decided)) == ({"missing": 1}, 0)
         async with asyncio.timeout(5):
             await eventually(lambda: len(setting.decided) == 2)
         assert setting.results == {"missing": 9}
@@ -232,3 +237,46 @@ def test_a_drain_lets_go_of_those_that_wait_for_more() -> None:
 def test_settings_that_make_no_sense_are_refused_by_name(setting: dict, message: str) -> None:
     with pytest.raises(StartupError, match=message):
         AuditConfig(**setting)
+
+
+def test_a_request_that_is_answered_while_the_server_stops_is_told_of_all_the_same() -> None:
+    async def scenario(setting: Setting) -> None:
+        setting.first.may_run.clear()
+        waiting = asyncio.create_task(setting.infer(1.0, 3.0))
+        await eventually(lambda: setting.first.num_runs == 1)
+        draining = asyncio.create_task(setting.engine.drain())
+        await asyncio.sleep(0.02)
+        setting.first.may_run.set()
+        job = await waiting
+        await draining
+        assert (setting.results, setting.decided) == ({"missing": 2}, [(job, None)])
+
+    run(scenario, AuditConfig(share=1.0))
+
+
+def test_rows_for_which_a_member_gives_nothing_are_missing_and_no_others() -> None:
+    async def scenario(setting: Setting) -> None:
+        await setting.infer(1.0, 3.0)
+        await setting.infer(UNHEARD_OF, 3.0)
+        await eventually(lambda: len(setting.decided) == 2)
+        assert setting.results == {"agreed": 1, "disagreed": 2, "missing": 1}
+        assert [audit.rows.tolist() for _, audit in setting.decided if audit] == [[0, 1], [1]]
+
+    run(scenario, AuditConfig(share=1.0, gather_rows=4))
+
+
+def test_of_a_large_request_there_are_as_many_audits_as_there_is_room_for() -> None:
+    async def scenario(setting: Setting) -> None:
+        await setting.infer(*[1.0] * 11)
+        await eventually(lambda: len(setting.decided) == 1)
+        assert setting.results == {"agreed": 8, "missing": 3}
+
+    run(scenario)
+
+
+def test_inputs_are_let_go_once_all_rows_have_left() -> None:
+    async def scenario(setting: Setting) -> None:
+        job = await setting.infer(1.0, 3.0)
+        assert job.inputs == {}
+
+    run(scenario)

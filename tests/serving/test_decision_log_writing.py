@@ -138,6 +138,35 @@ def test_what_is_never_written_is_counted_at_the_end(
     assert "decision log: 4 rows could not be written" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("error", "written", "dropped"), [(MemoryError(), 8, 0), (ValueError("a bug"), 4, 4)], ids=repr
+)
+def test_no_error_ends_the_log(
+    job: Job,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    written: int,
+    dropped: int,
+) -> None:
+    """Rows for which there was no memory wait; those that a bug meets are lost, and counted."""
+    errors = [error]
+
+    def failing_once(path: Path, batches: Any) -> None:
+        if errors:
+            raise errors.pop()
+        write_file(path, batches)
+
+    monkeypatch.setattr("serving.decision_log.write_file", failing_once)
+    log = DecisionLog(tmp_path, max_rows=4, max_age_s=60.0, retry_s=0.05)
+    log.record(named(job, "a"), None)
+    until(lambda: not errors)
+    log.record(named(job, "b"), None)
+    until(lambda: log.num_written == written)
+    log.close()
+    assert (log.num_written, log.num_dropped) == (written, dropped)
+
+
 def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     """In a process of its own, whose files may be no larger than 2,000 bytes for a while."""
     command = [sys.executable, "-m", "tests.serving.full_disk", str(tmp_path / "log")]

@@ -1,6 +1,8 @@
 """What is taken, what is refused, and that the books balance."""
 
 import math
+from asyncio import Future, new_event_loop
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from serving.config import SchedulerConfig
 from serving.errors import Overloaded, TimedOut
 from serving.jobs import Batch, Job, Terms, Work
 from serving.scheduling.backlog import Backlog
+from serving.scheduling.flows import BACKGROUND_LEVEL
 from serving.served import ServedCascade
 from tests.serving.scheduling.test_scheduler import Curved, cascade, job
 
@@ -190,3 +193,44 @@ def test_texts_count_by_their_length() -> None:
     terms = Terms(arrived_s=0.0, number=0)
     each = Job(served_texts, "full", served_texts.cascade.policies["full"], None, {"x": texts}, terms)
     assert each.num_bytes == 15
+
+
+def test_of_a_batch_whose_request_is_over_the_rest_is_waited_for() -> None:
+    """Ten rows run, of a request that was given up, and one row of another waits."""
+    books, member = backlog(max_queue_s=0.95), served("m")
+    given_up, waits = job(10, 0.0, member), job(1, 0.0, member)
+    books.take(given_up, 0.0)
+    books.started(Batch(member.slots[0], [Work(given_up, np.arange(10), 0, 0, 0.0)]), 0.0)
+    with closing(new_event_loop()) as loop:
+        given_up.done = Future(loop=loop)
+        given_up.done.set_result(None)
+    books.drop(given_up)
+    books.take(waits, 0.2)
+    with pytest.raises(Overloaded, match=r"^0\.99 s of work are queued"):
+        books.take(job(1, 0.0, member), 0.11)
+    books.take(job(1, 0.0, member), 0.2)
+
+
+def test_what_nobody_waits_for_is_before_nobody() -> None:
+    books, mine, other = backlog(max_queue_s=0.5), served("m"), served("n", cascade_name="d")
+    for make in (mine, other):
+        books.enter(job(20, 0.0, make, level=BACKGROUND_LEVEL))
+    assert rows_taken(books, mine) == rows_taken(backlog(max_queue_s=0.5), served("m"))
+
+
+def test_a_request_that_cannot_be_served_in_time_puts_no_pressure_on() -> None:
+    books, member = backlog(), served("m")
+    books.take(job(2, 0.0, member), 0.0)
+    assert books.pressure(job(1, 0.0, member, deadline_s=0.5), 0.0) == pytest.approx(0.8, abs=0.02)
+    assert books.pressure(job(1, 0.0, member, deadline_s=0.09), 0.0) == 0.0
+    assert books.pressure(job(1, 0.0, member, deadline_s=0.5), 0.6) == 0.0
+    assert books.pressure(job(1, 0.0, member), 0.0) == pytest.approx(0.2)
+
+
+def test_the_loops_lag_counts_at_every_stage() -> None:
+    books, member = backlog(), served("m")
+    for _ in range(100):
+        books.heard(0.2)
+    books.take(job(1, 0.0, member), 0.0)
+    with pytest.raises(TimedOut, match=r"the answer takes 0\.5 s; the request allows 0\.397 s"):
+        books.take(job(1, 0.0, member, deadline_s=0.4), 0.0)

@@ -17,6 +17,7 @@ from serving.errors import StartupError
 from serving.jobs import Batch, Job, Terms, Work
 from serving.members import EMBEDDED, Member
 from serving.scheduling.curves import LearntCurve
+from serving.scheduling.flows import BACKGROUND_LEVEL
 from serving.scheduling.scheduler import Lane, Scheduler
 from serving.served import ServedCascade
 
@@ -351,3 +352,12 @@ def test_what_is_left_of_a_work_keeps_its_place() -> None:
     plan.forward(batch.works, 0.1)
     plan.finish(batch)
     assert taken(plan.next_batch(0.2)) == ("first/1", [(0, [4, 5])])
+
+
+def test_what_nobody_waits_for_runs_where_there_is_nothing_else() -> None:
+    """Of whichever cascade, and first in what room is left."""
+    plan, other = scheduler(), cascade(("third",), name="other")
+    plan.submit(job(4, 0, TWO, level=BACKGROUND_LEVEL), 0.0)
+    for order in range(3):
+        plan.submit(job(3, order, other), 0.0)
+    assert members_run(plan, 4) == ["third/1", "third/1", "third/1", "first/1"]
