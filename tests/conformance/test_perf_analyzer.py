@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import subprocess
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,24 @@ def failures(target: Target) -> int:
     return int(entry["inference_stats"]["fail"]["count"])
 
 
+def under_way(target: Target) -> int:
+    """Requests that the server has not answered; of Triton it is not known here."""
+    if target.is_triton:
+        return 0
+    with urllib.request.urlopen(f"http://{target.server.http}/metrics", timeout=10) as response:
+        (found,) = re.findall(r"^exitgate_active_requests (\S+)$", response.read().decode(), re.MULTILINE)
+    return int(float(found))
+
+
+def measured_in_time(perf_analyzer: Callable[..., Measured], target: Target, *arguments: str) -> Measured:
+    """It was seen to hang, once in hundreds of streams; where nothing waits for an answer it is run again."""
+    try:
+        return perf_analyzer(target.model, *arguments)
+    except subprocess.TimeoutExpired:
+        assert under_way(target) == 0
+        return perf_analyzer(target.model, *arguments)
+
+
 @pytest.mark.parametrize(("protocol", "mode"), RUNS, ids=lambda value: value)
 def test_it_measures_without_an_error(
     protocol: str, mode: str, target: Target, perf_analyzer: Callable[..., Measured]
@@ -93,7 +112,7 @@ def test_it_measures_without_an_error(
     before = failures(target)
     amount = () if mode == "windows" else (f"--request-count={REQUESTS}",)
     arguments = ("--concurrency-range=4", *amount, *MODES[mode])
-    measured = perf_analyzer(target.model, protocol, address, *arguments)
+    measured = measured_in_time(perf_analyzer, target, protocol, address, *arguments)
     assert measured.exit_code == 0, measured.text
     assert "error" not in measured.text.lower(), measured.text
     assert measured.requests == REQUESTS or (mode == "windows" and measured.requests > 0), measured.text
