@@ -166,10 +166,11 @@ def _column(batch: Any, name: str) -> Any:
 
 def _grouped(columns: list[Any]) -> tuple[tuple[Group, ...], NDArray[np.intp]]:
     """The distinct combinations, and the place of each row's among them."""
-    codes = np.stack([column.indices.to_numpy() for column in columns], axis=1)
-    kinds, place = np.unique(codes, axis=0, return_inverse=True)
-    values = [column.dictionary.to_pylist() for column in columns]
-    groups = tuple(
-        (values[0][model], values[1][version], values[2][policy]) for model, version, policy in kinds.tolist()
-    )
-    return groups, place.reshape(-1)
+    models, versions, policies = (column.dictionary.to_pylist() for column in columns)
+    sizes = len(models), len(versions), len(policies)
+    # One number a row: `unique` takes thirty times as long over rows of three.
+    code = np.ravel_multi_index([column.indices.to_numpy() for column in columns], sizes)
+    codes, place = np.unique(code, return_inverse=True)
+    kinds = zip(*np.unravel_index(codes, sizes), strict=True)
+    groups = tuple((models[model], versions[version], policies[policy]) for model, version, policy in kinds)
+    return groups, place

@@ -27,7 +27,7 @@ class Labelled:
     confidence: NDArray[np.float64]
 
     def where(self, chosen: Mask) -> "Labelled":
-        return Labelled(*(getattr(self, name)[chosen] for name in Labelled.__dataclass_fields__))
+        return Labelled(*(column[chosen] for column in vars(self).values()))
 
 
 @dataclass
@@ -66,10 +66,11 @@ def live_figures(files: Sequence[Path], labels: Labels | None = None) -> dict[st
     for file in files:
         for rows in read_log(file):
             read.add(rows)
-    labelled, num_ambiguous = _certain(read.labelled(), read.models())
+    found = read.labelled()
+    labelled, num_ambiguous = _certain(found, read.models())
     return {
         "log": {"files": len(files), **read.extent()},
-        "labels": None if labels is None else _use_of(labels, read.labelled(), num_ambiguous),
+        "labels": None if labels is None else _use_of(labels, found, num_ambiguous),
         "policies": [
             _figures(group, read.tallies[group], labelled.where(labelled.group == number), labels)
             for number, group in sorted(enumerate(read.tallies), key=lambda numbered: numbered[1])
@@ -102,8 +103,8 @@ class _Read:
     def labelled(self) -> Labelled:
         if not self._labelled:
             return Labelled(*(np.zeros(0, kind) for kind in (int, int, bool, bool, float)))
-        parts = ((getattr(part, name) for part in self._labelled) for name in Labelled.__dataclass_fields__)
-        return Labelled(*(np.concatenate(list(part)) for part in parts))
+        columns = zip(*(vars(part).values() for part in self._labelled), strict=True)
+        return Labelled(*map(np.concatenate, columns))
 
     def models(self) -> NDArray[np.int64]:
         """A number for the model of each group."""
@@ -125,11 +126,10 @@ def _iso(time: np.datetime64 | None) -> str | None:
 
 def _certain(labelled: Labelled, models: NDArray[np.int64]) -> tuple[Labelled, int]:
     """Without the rows that one model's log has more than once, and how many those are."""
-    if len(labelled.place) == 0:
-        return labelled, 0
-    key = np.stack([models[labelled.group], labelled.place])
-    _, index, counts = np.unique(key, axis=1, return_inverse=True, return_counts=True)
-    is_single = counts[index.reshape(-1)] == 1
+    num_places = labelled.place.max(initial=-1) + 1
+    key = models[labelled.group] * num_places + labelled.place
+    _, index, counts = np.unique(key, return_inverse=True, return_counts=True)
+    is_single = counts[index] == 1
     return labelled.where(is_single), int((~is_single).sum())
 
 

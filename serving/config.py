@@ -21,7 +21,7 @@ class BadSetting(StartupError):
         self.expected = expected
 
 
-def _require(condition: bool, name: str, value: object, expected: str) -> None:
+def require(condition: bool, name: str, value: object, expected: str) -> None:
     if not condition:
         raise BadSetting(name, value, expected)
 
@@ -39,9 +39,9 @@ class Limits:
     max_request_rows: int = 4096
 
     def __post_init__(self) -> None:
-        _require(self.max_body_bytes > 0, "max_body_bytes", self.max_body_bytes, "positive")
-        _require(self.max_json_bytes > 0, "max_json_bytes", self.max_json_bytes, "positive")
-        _require(self.max_request_rows > 0, "max_request_rows", self.max_request_rows, "positive")
+        require(self.max_body_bytes > 0, "max_body_bytes", self.max_body_bytes, "positive")
+        require(self.max_json_bytes > 0, "max_json_bytes", self.max_json_bytes, "positive")
+        require(self.max_request_rows > 0, "max_request_rows", self.max_request_rows, "positive")
 
 
 PROVIDERS = {
@@ -62,9 +62,9 @@ class SessionConfig:
     accelerator: str = "none"
 
     def __post_init__(self) -> None:
-        _require(self.num_threads > 0, "num_threads", self.num_threads, "positive")
+        require(self.num_threads > 0, "num_threads", self.num_threads, "positive")
         known = ", ".join(PROVIDERS)
-        _require(self.accelerator in PROVIDERS, "accelerator", self.accelerator, f"one of {known}")
+        require(self.accelerator in PROVIDERS, "accelerator", self.accelerator, f"one of {known}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +83,10 @@ class SchedulerConfig:
     max_queue_bytes: int = 2**30
 
     def __post_init__(self) -> None:
-        _require(self.max_queue_s > 0, "max_queue_s", self.max_queue_s, "positive")
-        _require(self.max_queue_bytes > 0, "max_queue_bytes", self.max_queue_bytes, "positive")
-        _require(self.num_workers > 0, "num_workers", self.num_workers, "positive")
-        _require(self.max_batch_rows > 0, "max_batch_rows", self.max_batch_rows, "positive")
+        require(self.max_queue_s > 0, "max_queue_s", self.max_queue_s, "positive")
+        require(self.max_queue_bytes > 0, "max_queue_bytes", self.max_queue_bytes, "positive")
+        require(self.num_workers > 0, "num_workers", self.num_workers, "positive")
+        require(self.max_batch_rows > 0, "max_batch_rows", self.max_batch_rows, "positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class BreakerConfig:
 
     def __post_init__(self) -> None:
         for name in ("slow_s", "slow_call_s", "slow_factor", "most_failures", "retry_s", "max_retry_s"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+            require(getattr(self, name) > 0, name, getattr(self, name), "positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +121,9 @@ class AuditConfig:
     max_wait_s: float = 30.0
 
     def __post_init__(self) -> None:
-        _require(0 <= self.share <= 1, "share", self.share, "from 0 to 1")
+        require(0 <= self.share <= 1, "share", self.share, "from 0 to 1")
         for name in ("max_waiting_rows", "max_wait_s", "gather_rows", "gather_s"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+            require(getattr(self, name) > 0, name, getattr(self, name), "positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ class RuntimeChoice:
     def __post_init__(self) -> None:
         for name in ("num_workers", "num_threads", "max_batch_rows", "slow_batch_s"):
             value = getattr(self, name)
-            _require(value is None or value > 0, name, value, "positive")
+            require(value is None or value > 0, name, value, "positive")
 
 
 BACKENDS = ("embedded", "triton")
@@ -164,9 +164,9 @@ class BackendConfig:
     triton_tls_name: str | None = None
 
     def __post_init__(self) -> None:
-        _require(self.backend in BACKENDS, "backend", self.backend, f"one of {', '.join(BACKENDS)}")
-        _require(0 < self.triton_timeout_s < math.inf, "triton_timeout_s", self.triton_timeout_s, "positive")
-        _require(self.embed_stages >= 0, "embed_stages", self.embed_stages, "0 or more")
+        require(self.backend in BACKENDS, "backend", self.backend, f"one of {', '.join(BACKENDS)}")
+        require(0 < self.triton_timeout_s < math.inf, "triton_timeout_s", self.triton_timeout_s, "positive")
+        require(self.embed_stages >= 0, "embed_stages", self.embed_stages, "0 or more")
         if not self.is_triton:
             self._require_no_triton()
         elif (self.triton_url is None) != self.start_triton:
@@ -174,14 +174,14 @@ class BackendConfig:
             raise BadSetting("backend", self.backend, expected)
         for name in ("triton_tls_ca", "triton_tls_cert", "triton_tls_name"):
             value = getattr(self, name)
-            _require(value is None or not self.start_triton, name, value, "left out with --start-triton")
+            require(value is None or not self.start_triton, name, value, "left out with --start-triton")
         has_log = self.triton_log is not None
-        _require(not has_log or self.start_triton, "triton_log", self.triton_log, "given with --start-triton")
+        require(not has_log or self.start_triton, "triton_log", self.triton_log, "given with --start-triton")
 
     def _require_no_triton(self) -> None:
         for one in fields(self):
             is_given = one.name != "backend" and getattr(self, one.name) != one.default
-            _require(not is_given, one.name, getattr(self, one.name), "given with --backend triton")
+            require(not is_given, one.name, getattr(self, one.name), "given with --backend triton")
 
     @property
     def is_triton(self) -> bool:
@@ -200,10 +200,10 @@ class SafetyConfig:
 
     def __post_init__(self) -> None:
         has_cert, has_key = self.tls_cert is not None, self.tls_key is not None
-        _require(has_key or not has_cert, "tls_cert", self.tls_cert, "given together with --tls-key")
-        _require(has_cert or not has_key, "tls_key", self.tls_key, "given together with --tls-cert")
+        require(has_key or not has_cert, "tls_cert", self.tls_cert, "given together with --tls-key")
+        require(has_cert or not has_key, "tls_key", self.tls_key, "given together with --tls-cert")
         needs_cert = self.tls_client_ca is not None
-        _require(has_cert or not needs_cert, "tls_client_ca", self.tls_client_ca, "given with --tls-cert")
+        require(has_cert or not needs_cert, "tls_client_ca", self.tls_client_ca, "given with --tls-cert")
 
     @property
     def knows_clients(self) -> bool:
@@ -218,7 +218,7 @@ class LogConfig:
     format: str = "text"
 
     def __post_init__(self) -> None:
-        _require(self.format in LOG_FORMATS, "format", self.format, f"one of {', '.join(LOG_FORMATS)}")
+        require(self.format in LOG_FORMATS, "format", self.format, f"one of {', '.join(LOG_FORMATS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,9 +230,9 @@ class TraceConfig:
 
     def __post_init__(self) -> None:
         endpoint, share = self.otlp_endpoint, self.trace_share
-        _require(endpoint is None or is_plain_url(endpoint), "otlp_endpoint", endpoint, PLAIN_URL)
-        _require(0 <= share <= 1, "trace_share", share, "from 0 to 1")
-        _require(self.is_on or share == 1.0, "trace_share", share, "given with --otlp-endpoint")
+        require(endpoint is None or is_plain_url(endpoint), "otlp_endpoint", endpoint, PLAIN_URL)
+        require(0 <= share <= 1, "trace_share", share, "from 0 to 1")
+        require(self.is_on or share == 1.0, "trace_share", share, "given with --otlp-endpoint")
 
     @property
     def is_on(self) -> bool:
@@ -248,8 +248,8 @@ class DecisionLogConfig:
     max_file_s: float = 60.0
 
     def __post_init__(self) -> None:
-        _require(self.max_file_rows > 0, "max_file_rows", self.max_file_rows, "positive")
-        _require(0 < self.max_file_s < math.inf, "max_file_s", self.max_file_s, "positive, and finite")
+        require(self.max_file_rows > 0, "max_file_rows", self.max_file_rows, "positive")
+        require(0 < self.max_file_s < math.inf, "max_file_s", self.max_file_s, "positive, and finite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,13 +279,13 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         for name in ("http_port", "grpc_port"):
-            _require(0 <= getattr(self, name) <= 65535, name, getattr(self, name), "a port, 0 to 65535")
+            require(0 <= getattr(self, name) <= 65535, name, getattr(self, name), "a port, 0 to 65535")
         for name in ("grace_s", "reload_s"):
-            _require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more, and finite")
+            require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more, and finite")
         same = self.http_port == self.grpc_port != 0
-        _require(not same, "grpc_port", self.grpc_port, "another than the HTTP port")
+        require(not same, "grpc_port", self.grpc_port, "another than the HTTP port")
         is_safe = is_loopback(self.host) or self.safety.knows_clients or self.safety.insecure
-        _require(is_safe, "host", self.host, SAFE_HOST)
+        require(is_safe, "host", self.host, SAFE_HOST)
 
 
 SAFE_HOST = "a loopback address, unless --token-file, --tls-client-ca or --insecure is given"

@@ -71,20 +71,21 @@ def as_batch(decided: Sequence[Decided]) -> Any:
     """An Arrow batch of all their rows, in order."""
     pa = arrow()
     num_rows = np.array([len(one.label) for one in decided])
+    first = np.cumsum(num_rows) - num_rows
     of = np.repeat(np.arange(len(decided)), num_rows)
     kinds: dict[Kind, int] = {}
     kind = np.array([kinds.setdefault(one.kind, len(kinds)) for one in decided])[of]
     exit_stage, exit_reason = _joined(decided, "exit_stage"), _joined(decided, "exit_reason")
-    audited, audit_label = _audits(decided, len(of))
+    audited, audit_label = _audits(decided, first, len(of))
     times = np.array([one.time_us for one in decided], "datetime64[us]")
     columns = {
         "time": times[of],
         "request_id": _texts([one.request_id for one in decided], of),
-        "row": np.arange(len(of)) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows),
+        "row": np.arange(len(of)) - first[of],
         "model": _names([each.served.name for each in kinds], kind),
         "cascade_version": _names([each.served.version for each in kinds], kind),
         "policy": _names([each.policy for each in kinds], kind),
-        "members": _members(decided, list(kinds), kind, exit_stage),
+        "members": _members(decided, first, list(kinds), kind, exit_stage),
         "label": _joined(decided, "label"),
         "score": _joined(decided, "score"),
         "confidence": _joined(decided, "confidence"),
@@ -134,22 +135,22 @@ def _numbers(values: Sequence[int | None], place: NDArray[np.integer]) -> Any:
 
 def _members(
     decided: Sequence[Decided],
+    first: NDArray[np.intp],
     kinds: Sequence[Kind],
     kind: NDArray[np.intp],
     exit_stage: NDArray[np.int32],
 ) -> Any:
-    """Which members each row's answer rests on: those of its stages that gave something."""
+    """Which members each row's answer rests on: those of its stages that gave something. `first` is where
+    each request's rows begin."""
     names: list[str] = []
-    first = []
+    begin = []
     for each in kinds:
-        first.append(len(names))
+        begin.append(len(names))
         names += [_named(each.served, range(slots.stop)) for slots in each.served.stage_slots]
-    place = np.array(first)[kind] + exit_stage - 1
-    start = 0
-    for one in decided:
+    place = np.array(begin)[kind] + exit_stage - 1
+    for one, start in zip(decided, first, strict=True):
         if one.lost is not None:
             place[start : start + len(one.label)] = _without_lost(one, one.lost, names)
-        start += len(one.label)
     return _names(names, place)
 
 
@@ -168,13 +169,13 @@ def _named(served: ServedCascade, slots: Sequence[int]) -> str:
     return ",".join(served.slots[slot].key for slot in slots)
 
 
-def _audits(decided: Sequence[Decided], num_rows: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which rows were audited, and what came of it."""
+def _audits(
+    decided: Sequence[Decided], first: NDArray[np.intp], num_rows: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which rows were audited, and what came of it. `first` is where each request's rows begin."""
     audited, label = np.zeros(num_rows, np.bool_), np.zeros(num_rows, np.int64)
-    start = 0
-    for one in decided:
+    for one, start in zip(decided, first, strict=True):
         if one.audit is not None:
             audited[start + one.audit.rows] = True
             label[start + one.audit.rows] = one.audit.label
-        start += len(one.label)
     return audited, label

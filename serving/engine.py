@@ -274,14 +274,7 @@ class Engine:
 
     async def unload(self, name: str) -> None:
         """Serve a cascade, and the members that no other has, no longer. NotFound where it is not served."""
-
-        def without(_: Loader, registry: Registry) -> Registry:
-            if name not in registry.cascades:
-                registry.model(name)
-                raise InvalidRequest(f"{name[:80]!r} is a member; only cascades are loaded and unloaded")
-            return registry.without_cascade(name)
-
-        await self._change(without)
+        await self._change(lambda _, registry: registry.without_cascade(name))
         log.info("unloaded %s", name)
 
     async def _change(self, change: Callable[[Loader, Registry], Registry]) -> None:

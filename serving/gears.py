@@ -1,6 +1,7 @@
 """Takes requests, in a cheaper gear of their cascade before one is refused."""
 
 import logging
+import math
 
 from serving.errors import Overloaded
 from serving.jobs import Job
@@ -30,12 +31,15 @@ class GearShift:
             self._backlog.take(job, now_s)
 
     def _feel(self, job: Job, now_s: float) -> None:
-        gearbox = job.served.gearbox
-        rows_per_s = self._backlog.rows_per_s(job.served, job.flow_in(max(gearbox.number - 1, 0)))
-        before = gearbox.number
-        gearbox.arrived(job.num_rows, self._backlog.pressure(job, now_s), rows_per_s, now_s)
+        gearbox, before = job.served.gearbox, job.served.gearbox.number
+        pressure = self._backlog.pressure(job, now_s)
+        gearbox.arrived(job.num_rows, pressure, self._dearer_rows_per_s(job), now_s)
         if gearbox.number != before:
             self._engage(job, is_cheaper=gearbox.number > before)
+
+    def _dearer_rows_per_s(self, job: Job) -> float:
+        gear = job.served.gearbox.number
+        return self._backlog.rows_per_s(job.served, job.flow_in(gear - 1)) if gear else math.inf
 
     def _engage(self, job: Job, *, is_cheaper: bool) -> None:
         served = job.served

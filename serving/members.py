@@ -162,21 +162,30 @@ def load_member(
     cascade pins."""
     if spec.format != "onnx":
         raise StartupError(f"member {spec.name!r} is a {spec.format} file, which only Triton runs")
-    try:
-        path = inside(repository, spec.file)
-    except FormatError as error:
-        raise StartupError(f"member {spec.name!r}: {error}") from None
+    path = path_of(spec, repository)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise StartupError(f"member {spec.name!r}: {path}: {error.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != spec.sha256:
-        raise StartupError(
-            f"member {spec.name!r}: {path} is not the file that {cascade.name!r} was made with"
-        )
+    check_pinned(spec, cascade, path, hashlib.sha256(content).hexdigest())
     session = _session(content, config, f"member {spec.name!r}: {path}")
     _check_inputs(spec, cascade, session)
     return OnnxMember(spec, len(cascade.classes), max_rows, session)
+
+
+def path_of(spec: MemberSpec, repository: Path) -> Path:
+    """Of its file, which may lie nowhere but in the repository."""
+    try:
+        return inside(repository, spec.file)
+    except FormatError as error:
+        raise StartupError(f"member {spec.name!r}: {error}") from None
+
+
+def check_pinned(spec: MemberSpec, cascade: Cascade, path: Path, sha256: str) -> None:
+    if sha256 != spec.sha256:
+        raise StartupError(
+            f"member {spec.name!r}: {path} is not the file that {cascade.name!r} was made with"
+        )
 
 
 def _session(content: bytes, config: SessionConfig, where: str) -> onnxruntime.InferenceSession:

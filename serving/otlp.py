@@ -21,7 +21,7 @@ SEND_EVERY_S = 1.0
 SEND_WITHIN_S = 3.0
 STOP_WITHIN_S = 5.0
 TELL_EVERY_S = 60.0
-MISSING = "--otlp-endpoint needs OpenTelemetry: pip install 'exitgate[traces]', or '.[traces]' in a checkout"
+MISSING = "--otlp-endpoint needs OpenTelemetry: pip install '.[traces]'"
 
 
 class OtlpExport:

@@ -157,7 +157,7 @@ class EngineCollector(Collector):
             compute.add_metric([key], counters.compute.ns / 1e9)
             queue.add_metric([key], counters.spent.queue_s)
             failures.add_metric([key], counters.failed.count)
-            sizes.add_metric([key], _buckets(counters), counters.rows)
+            sizes.add_metric([key], _buckets(counters), counters.batch_rows)
         yield from (rows, compute, queue, failures, sizes)
 
     def _breakers(self) -> Iterator[Metric]:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from cascade.cascade_file import Cascade
 from cascade.cascade_file import Member as MemberSpec
-from serving.errors import NotFound
+from serving.errors import InvalidRequest, NotFound
 from serving.members import Member, check_shared, described, member_key
 from serving.served import ServedCascade, served_member
 
@@ -67,5 +67,9 @@ class Registry:
         )
 
     def without_cascade(self, name: str) -> "Registry":
+        """NotFound where there is none of that name; members go with the last cascade that has them."""
+        if name not in self.cascades:
+            self.model(name)
+            raise InvalidRequest(f"{name[:80]!r} is a member; only cascades are loaded and unloaded")
         kept = {other: served for other, served in self.cascades.items() if other != name}
         return Registry(kept, self.unloaded | {name})

@@ -85,5 +85,11 @@ class _Run:
         self.spent.input_s += gathered_s - began_s
         try:
             return batch.member.run(inputs, self._deadline_s)
+        except MemberFailed:
+            raise
+        except Exception as error:  # a bug in what runs it: for the rows the same as a member that fails
+            log.exception("a batch for %s failed", batch.member.key)
+            kind = type(error).__name__
+            raise MemberFailed(f"internal error of member {batch.member.key!r}: {kind}") from error
         finally:
             self.spent.infer_s += time.monotonic() - gathered_s

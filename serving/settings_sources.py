@@ -71,7 +71,7 @@ def _parsed(file: Path) -> dict[str, Any]:
 def _read(setting: Setting, value: Any, origin: str, place: str) -> Chosen:
     try:
         return Chosen(setting, setting.kind.read(value), origin, place)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BadSetting(setting.name, value, setting.kind.expected, place) from None
 
 

@@ -66,6 +66,11 @@ class MemberStatistics:
     compute: Duration = field(default_factory=Duration)
     by_batch_size: defaultdict[int, Duration] = field(default_factory=lambda: defaultdict(Duration))
 
+    @property
+    def batch_rows(self) -> int:
+        """In all batches, those too that were lost."""
+        return sum(size * duration.count for size, duration in self.by_batch_size.items())
+
 
 @dataclass(slots=True)
 class CascadeStatistics:

@@ -9,9 +9,8 @@ from cascade.runtime import Runtime
 from serving.config import BreakerConfig, SchedulerConfig, ServerConfig, SessionConfig
 
 log = logging.getLogger("exitgate")
-
-
 CALLS_TO_TRITON = 4
+"""At once to each member: while one is on its way another is computed."""
 
 
 def settle(config: ServerConfig, cascades: Sequence[Cascade]) -> tuple[SchedulerConfig, SessionConfig]:

@@ -54,8 +54,7 @@ def look(repository: Path, before: Look) -> Look:
 
 def _found(file: Path, before: Found | None) -> Found:
     stamp = _stamp(file)
-    is_known = before is not None and before.stamps[:1] == (stamp,)
-    cascade = before.cascade if before is not None and is_known else _read(file)
+    cascade = before.cascade if before is not None and before.stamps[:1] == (stamp,) else _read(file)
     members = () if cascade is None else cascade.members
     return Found((stamp, *(_member_stamp(file.parent / member.file) for member in members)), cascade)
 

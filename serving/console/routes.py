@@ -24,7 +24,7 @@ HEADERS = {
 """Nothing from elsewhere is loaded or told, and no other page shows this one in a frame."""
 
 
-def add_console(app: FastAPI, engine: Engine, samples: Samples | None = None) -> None:
+def add_console(app: FastAPI, engine: Engine, samples: Samples | None) -> None:
     for path, (content, media_type) in FILES.items():
         app.add_route(path, _file(content, media_type), include_in_schema=False)
 

@@ -57,13 +57,17 @@ def read_samples(path: Path, cascades: Iterable[Cascade]) -> Samples:
         if name in names and array.dtype == np.uint8 and array.ndim > 1 and len(array)
     }
     labels = arrays.get("labels")
-    if labels is not None and any(len(arrays[name]) != len(labels) for name in inputs):
-        raise StartupError(f"{path}: {len(labels)} labels are not one for each row")
+    if labels is not None and not _are_labels(labels, {len(arrays[name]) for name in inputs}):
+        raise StartupError(f"{path}: labels are not one whole number for each row")
     samples = Samples(inputs, None if labels is None else _some(labels).astype(np.int64))
     if not any(samples.of(cascade) for cascade in cascades):
         wanted = ", ".join(sorted(names))
         raise StartupError(f"{path}: holds no UINT8 rows that a cascade here takes (as {wanted})")
     return samples
+
+
+def _are_labels(labels: NDArray[Any], num_rows: set[int]) -> bool:
+    return labels.ndim == 1 and labels.dtype.kind in "iu" and num_rows <= {len(labels)}
 
 
 def _some(array: NDArray[Any]) -> NDArray[Any]:

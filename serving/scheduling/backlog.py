@@ -5,7 +5,7 @@ or refused here, at its arrival; afterwards nothing drops it.
 """
 
 import math
-from dataclasses import dataclass
+from typing import TypeVar
 
 from serving.config import SchedulerConfig
 from serving.errors import Overloaded, TimedOut
@@ -13,24 +13,43 @@ from serving.jobs import PATIENCE_S, Batch, Job, Work
 from serving.scheduling.flows import Flow
 from serving.served import ServedCascade
 
+Key = TypeVar("Key")
 PRUDENCE = 2.0
 """A deadline must leave so many times the wait that is expected: rows that go on wait again, and one that
 comes too late has cost its work, where a queue that is shorter costs nothing. `benchmarks/scheduling.py`
 chose it."""
 
 LAG_WEIGHT = 0.1
+"""Of a batch in the mean of how late batches are heard of."""
 
 
-@dataclass(slots=True)
 class Running:
-    """A batch in a worker's hands, how long it should take, and the shares of jobs in it."""
+    """A batch in a worker's hands: how long it should take, and the share of each flow in it; in `over` that
+    of jobs that have ended, whose rows are reckoned with no more but still run."""
 
-    started_s: float
-    expected_s: float
-    shares: list[tuple[Job, float]]
+    def __init__(self, batch: Batch, now_s: float) -> None:
+        self.expected_s = batch.member.curve.seconds(batch.num_rows)
+        self._ends_s = now_s + self.expected_s
+        self._jobs: dict[Job, float] = {}
+        self.shares: dict[Flow, float] = {}
+        self.over: dict[Flow, float] = {}
+        for work in batch.works:
+            share = len(work.rows) / batch.num_rows
+            _add(self._jobs, work.job, share)
+            _add(self.shares, work.job.flow, share)
 
     def rest_s(self, now_s: float) -> float:
-        return max(0.0, self.started_s + self.expected_s - now_s)
+        return max(0.0, self._ends_s - now_s)
+
+    def end(self, job: Job) -> None:
+        share = self._jobs.pop(job, 0.0)
+        if share:
+            self.shares[job.flow] -= share
+            _add(self.over, job.flow, share)
+
+
+def _add(sums: dict[Key, float], key: Key, more: float) -> None:
+    sums[key] = sums.get(key, 0.0) + more
 
 
 def _goes_before(other: Flow, flow: Flow) -> bool:
@@ -57,18 +76,24 @@ class Backlog:
         """
         if now_s >= job.last_call_s:
             raise TimedOut("the deadline passed before the request was here")
-        if not job.flow.num_rows:
-            self._price(job)
+        self._price_new(job)
         wait_s = self._wait_s(job.flow, now_s)
         self._check_bounds(job, wait_s)
         if job.last_call_s < math.inf and any(flow.lane == job.flow.lane for flow in self._flows):
             self._check_deadline(job, wait_s, job.last_call_s - now_s)
-        self.enter(job)
+        self._admit(job)
 
     def enter(self, job: Job) -> None:
         """Take a job whatever waits."""
+        self._price_new(job)
+        self._admit(job)
+
+    def _price_new(self, job: Job) -> None:
+        """What is under way has its price, which follows every batch."""
         if not job.flow.num_rows:
             self._price(job)
+
+    def _admit(self, job: Job) -> None:
         self._num_bytes += job.num_bytes
         self._enter(job, 0, job.num_rows)
 
@@ -141,13 +166,16 @@ class Backlog:
     def drop(self, job: Job) -> None:
         """The job that was taken is over, whatever became of its rows."""
         self._num_bytes -= job.num_bytes
+        if not any(job.at):
+            return
         for stage, num_rows in enumerate(job.at):
             if num_rows:
                 self._leave(job, stage, num_rows)
+        for run in self._running.values():
+            run.end(job)
 
     def started(self, batch: Batch, now_s: float) -> None:
-        shares = [(work.job, len(work.rows) / batch.num_rows) for work in batch.works]
-        self._running[batch] = Running(now_s, batch.member.curve.seconds(batch.num_rows), shares)
+        self._running[batch] = Running(batch, now_s)
 
     def finished(self, batch: Batch) -> None:
         """Prices follow what the member has shown, and what its rows have turned out to need."""
@@ -165,12 +193,12 @@ class Backlog:
         ahead = {each for each in self._flows if _goes_before(each, flow)}
         work_s = {each: each.work_s for each in ahead}
         for run in self._running.values():
-            for job, share in run.shares:
-                each, rest_s = job.flow, run.rest_s(now_s)
-                # Of those that are reckoned with, what is done is so no more; of others there is the rest.
-                is_ahead = each in ahead and not job.is_settled
-                more_s = rest_s - run.expected_s if is_ahead else rest_s
-                work_s[each] = work_s.get(each, 0.0) + share * more_s
+            rest_s = run.rest_s(now_s)
+            for each, share in run.shares.items():
+                # What is done is still in their work; of others in the batch the rest is waited for.
+                _add(work_s, each, share * (rest_s - run.expected_s if each in ahead else rest_s))
+            for each, share in run.over.items():
+                _add(work_s, each, share * rest_s)
         own = sum(seconds for each, seconds in work_s.items() if each.lane == flow.lane)
         lanes = {flow.lane, *(each.lane for each in work_s)}
         return max(0.0, min(sum(work_s.values()), own * len(lanes))) / self._config.num_workers

@@ -209,9 +209,6 @@ class Scheduler:
         if not any(lane in queue.lanes for queue in self._queues.values()):
             self._had_s[lane] = max(self._had_s.get(lane, 0.0), self._virtual_s)
 
-    def _waiting_lanes(self) -> set[str]:
-        return {lane for queue in self._queues.values() for lane in queue.lanes}
-
     def discard(self, job: Job) -> None:
         """The job is over; its rows that wait need not run."""
         for key, queue in list(self._queues.items()):

@@ -95,12 +95,11 @@ class Launch:
     command: list[str]
     folder: Path
     log: Path
-    start_s: float = START_S
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
-def triton(repository: Path, *arguments: str, log: Path, start_s: float = START_S) -> Iterator[TritonServer]:
+def triton(repository: Path, *arguments: str, log: Path) -> Iterator[TritonServer]:
     """A server that is ready, with `arguments` such as `--model-control-mode=explicit` added to its own.
 
     Its output goes to the end of the file `log`. Nothing of it outlives the block: no process, no shared
@@ -108,9 +107,7 @@ def triton(repository: Path, *arguments: str, log: Path, start_s: float = START_
     """
     with ExitStack() as stack:
         folder = stack.enter_context(laid_out())
-        launch = Launch(
-            command=command(repository, folder, arguments), folder=folder, log=log, start_s=start_s
-        )
+        launch = Launch(command=command(repository, folder, arguments), folder=folder, log=log)
         yield start(lambda ports: running(launch, ports), stack)
 
 
@@ -228,12 +225,12 @@ def _free_ports(number: int) -> list[int]:
 
 
 def _wait_until_ready(server: TritonServer, launch: Launch) -> None:
-    deadline = time.monotonic() + launch.start_s
+    deadline_s = time.monotonic() + START_S
     while server.process.poll() is None:
         if server.is_ready() and server.process.poll() is None:
             return
-        if time.monotonic() > deadline:
-            raise TritonDidNotStart(f"Triton was not ready after {launch.start_s:g} s\n{server.last_lines()}")
+        if time.monotonic() > deadline_s:
+            raise TritonDidNotStart(f"Triton was not ready after {START_S:g} s\n{server.last_lines()}")
         if launch.stopping.wait(LOOK_EVERY_S):
             raise TritonDidNotStart("Triton was stopped before it was ready")
     tail = server.last_lines()

@@ -5,14 +5,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from serving.config import require
 from serving.errors import StartupError
 
 URL = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[\w.-]+)):(?P<port>[0-9]{1,5})", re.ASCII)
-
-
-def _require(condition: bool, name: str, value: object, expected: str) -> None:
-    if not condition:
-        raise StartupError(f"{name} is {value!r}; it must be {expected}")
 
 
 @dataclass(frozen=True)
@@ -45,37 +41,35 @@ class TlsConfig:
 
     def __post_init__(self) -> None:
         given = (self.certificate_chain is None) == (self.private_key is None)
-        _require(given, "private_key", self.private_key, "given together with certificate_chain")
+        require(given, "private_key", self.private_key, "given together with certificate_chain")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TritonConfig:
     """Where Triton answers gRPC (HOST:PORT, several of them the same models), and how long it is waited for.
 
-    A call is given up after `call_timeout_s`, or when nobody waits for it any more; of each member
-    `max_calls` may be under way at once. `ready_timeout_s` is for the server to come up, and for its members
-    to load. With `use_shared_memory` large tensors go through that of this machine, where Triton runs too.
+    A call is given up after `call_timeout_s`, or when nobody waits for it any more. `ready_timeout_s` is for
+    the server to come up, and for its members to load. With `use_shared_memory` large tensors go through that
+    of this machine, where Triton runs too.
     """
 
     urls: tuple[str, ...]
     call_timeout_s: float = 10.0
     ready_timeout_s: float = 60.0
-    max_calls: int = 4
     tls: TlsConfig | None = None
     use_shared_memory: bool = False
 
     def __post_init__(self) -> None:
-        _require(len(self.urls) > 0, "urls", self.urls, "one address or more")
-        _require(len(set(self.addresses)) == len(self.urls), "urls", self.urls, "different addresses")
+        require(len(self.urls) > 0, "urls", self.urls, "one address or more")
+        require(len(set(self.addresses)) == len(self.urls), "urls", self.urls, "different addresses")
         for name in ("call_timeout_s", "ready_timeout_s"):
             value = getattr(self, name)
-            _require(0 < value < math.inf, name, value, "positive, and finite")
-        _require(self.max_calls > 0, "max_calls", self.max_calls, "positive")
+            require(0 < value < math.inf, name, value, "positive, and finite")
         shares = self.use_shared_memory
-        _require(not shares or len(self.urls) == 1, "use_shared_memory", shares, "off for several addresses")
+        require(not shares or len(self.urls) == 1, "use_shared_memory", shares, "off for several addresses")
         if self.tls is not None and len(self.urls) > 1:
             given = self.tls.server_name
-            _require(given is not None, "server_name", given, "given for several addresses with TLS")
+            require(given is not None, "server_name", given, "given for several addresses with TLS")
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -92,8 +86,4 @@ class BundledConfig:
 
     repository: Path
     log: Path | None = None
-    start_s: float = 60.0
     arguments: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _require(0 < self.start_s < math.inf, "start_s", self.start_s, "positive, and finite")

@@ -13,6 +13,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 from cascade.cascade_file import Cascade
 from cascade.cascade_file import Member as MemberSpec
 from serving.errors import StartupError
+from serving.members import check_pinned, path_of
 from serving.triton.channel import connect
 from serving.triton.config import TritonConfig
 from serving.triton.failures import words
@@ -97,16 +98,13 @@ class Triton:
 
 
 def _check_file(repository: Path, spec: MemberSpec, cascade: Cascade) -> None:
-    path = repository / spec.file
+    path = path_of(spec, repository)
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return
-    if found != spec.sha256:
-        raise StartupError(
-            f"member {spec.name!r}: {path} is not the file that {cascade.name!r} was made with"
-        )
+    check_pinned(spec, cascade, path, found)
 
 
 def _check_inputs(spec: MemberSpec, cascade: Cascade, metadata: schema.ModelMetadataResponse) -> None:

@@ -85,7 +85,6 @@ class Supervised:
             command=command(self.config.repository, folder, self.config.arguments),
             folder=folder,
             log=self.config.log or folder / "triton.log",
-            start_s=self.config.start_s,
             stopping=self._stopping,
         )
 

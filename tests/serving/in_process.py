@@ -1,9 +1,10 @@
-"""The edges in the test's own process, before an engine that does as it is told."""
+"""The edges in the test's own process, before an engine: a real one, or one that does as it is told."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from serving.config import Limits, ServerConfig
@@ -47,8 +48,9 @@ class ToldEngine:
 
 
 @dataclass(frozen=True)
-class Edges:
-    engine: ToldEngine
+class Wire:
+    """`http` and `grpc` are HOST:PORT."""
+
     services: Services
     streams: Streams
     http: str
@@ -56,15 +58,17 @@ class Edges:
     connections: Collection[object]
 
 
+@dataclass(frozen=True)
+class Edges(Wire):
+    engine: ToldEngine
+
+
 @asynccontextmanager
-async def edges(
-    repository: Repository, infer_as: Infer = refuse_to_infer, limits: ConnectionLimits = DEFAULT_LIMITS
-) -> AsyncIterator[Edges]:
+async def over_the_wire(
+    engine: Any, path: Path, limits: ConnectionLimits = DEFAULT_LIMITS
+) -> AsyncIterator[Wire]:
     """Both protocols on free ports of loopback."""
-    cascades = read_cascades(repository.path)
-    engine = ToldEngine(Loader(repository.path, 8).load_all(cascades), infer_as)
-    as_engine: Any = engine
-    services = make_services(as_engine, ServerConfig(repository=repository.path, http_port=0, grpc_port=0))
+    services = make_services(engine, ServerConfig(repository=path))
     streams = Streams()
     listener = listen("127.0.0.1", 0)
     http_server = HttpServer(http_config(services, 1.0, limits))
@@ -74,12 +78,22 @@ async def edges(
     grpc_server, grpc_port = await start_grpc(services, streams, "127.0.0.1", 0)
     try:
         addresses = (f"127.0.0.1:{port}", f"127.0.0.1:{grpc_port}")
-        yield Edges(engine, services, streams, *addresses, http_server.server_state.connections)
+        yield Wire(services, streams, *addresses, http_server.server_state.connections)
     finally:
         http_server.should_exit = http_server.force_exit = True
         await grpc_server.stop(0)
         await http_task
         services.close()
+
+
+@asynccontextmanager
+async def edges(
+    repository: Repository, infer_as: Infer = refuse_to_infer, limits: ConnectionLimits = DEFAULT_LIMITS
+) -> AsyncIterator[Edges]:
+    cascades = read_cascades(repository.path)
+    engine = ToldEngine(Loader(repository.path, 8).load_all(cascades), infer_as)
+    async with over_the_wire(engine, repository.path, limits) as wire:
+        yield Edges(**vars(wire), engine=engine)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:

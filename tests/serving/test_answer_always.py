@@ -126,6 +126,17 @@ def test_rows_whose_first_member_fails_are_answered_by_the_second() -> None:
     run(scenario)
 
 
+def test_a_bug_in_what_runs_a_member_is_as_if_the_member_failed() -> None:
+    async def scenario(setting: Setting) -> None:
+        setting.second.error = ZeroDivisionError("a bug")
+        assert reasons(await setting.infer(3.0)) == ["member_failed"]
+        setting.first.error = ZeroDivisionError("another")
+        with pytest.raises(MemberFailed, match=r"^internal error of member 'second/1': ZeroDivisionError$"):
+            await setting.infer(3.0)
+
+    run(scenario)
+
+
 def test_a_strict_request_is_told() -> None:
     async def scenario(setting: Setting) -> None:
         setting.second.error = MemberFailed("broken")

@@ -24,7 +24,8 @@ from benchmarks.two_versions import TwoVersions, two_versions
 from serving.__main__ import main
 from tests.repositories import Repository, classifier
 from tests.servers import serving
-from tests.serving.followed import followed, over_the_wire
+from tests.serving.followed import followed
+from tests.serving.in_process import over_the_wire
 from tests.serving.raw_http import answer, connection, head, is_closed
 
 
@@ -252,7 +253,8 @@ def test_a_reload_loses_no_request_and_answers_none_by_two_versions(versions: Tw
     path = versions.file.parent
 
     async def scenario() -> None:
-        async with followed(path, reload_s=0.02) as it, over_the_wire(it.engine, path) as addresses:
+        async with followed(path, reload_s=0.02) as it, over_the_wire(it.engine, path) as wire:
+            addresses = {"http": wire.http, "grpc": wire.grpc}
             running = asyncio.create_task(it.watcher.run())
             load, taken_up_s = await reload_under_load(addresses, versions, 6, spell_s=0.2)
             running.cancel()

@@ -121,7 +121,6 @@ def test_a_trace_tells_what_the_answer_tells(client: Client, told: Collector) ->
             waited_s = one.attributes["exitgate.queue_s"]
             assert 0 <= waited_s <= (one.start_ns - span.start_ns) / 1e9 + 1e-6
     assert len(told.below(span)) >= 3  # 20 rows do not go into two batches
-    assert {one.span_id for one in told.spans if one.parent_id == CALLER} >= {span.span_id}
 
 
 def test_a_request_that_fails_says_why(client: Client, told: Collector) -> None:
@@ -214,7 +213,7 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace.export", None)
     with pytest.raises(StartupError) as caught:
         OtlpExport("http://127.0.0.1:1/v1/traces")
-    assert str(caught.value).startswith("--otlp-endpoint needs OpenTelemetry: pip install 'exitgate[traces]'")
+    assert str(caught.value) == "--otlp-endpoint needs OpenTelemetry: pip install '.[traces]'"
 
 
 def span(number: int, text: str | None = None) -> Span:

@@ -41,7 +41,6 @@ BESIDE_ROUTES = [
     ("POST", "/v2/models/digits/versions/1/infer"),
     ("POST", "/v2/health/live/infer"),
     ("GET", INFER),
-    ("GET", "/"),
     ("GET", "/nope"),
     ("DELETE", "/v2"),
     ("OPTIONS", "/v2/models/digits"),

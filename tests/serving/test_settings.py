@@ -152,6 +152,7 @@ BAD = [
     ("http-port", "70000", "70000", "is 70000; it must be a port, 0 to 65535"),
     ("grace", "inf", "inf", "is inf; it must be 0 or more, and finite"),
     ("grace", "soon", "true", "it must be a number"),
+    ("grace", "1e999", "1" + "0" * 400, "it must be"),
     ("spin", "maybe", '"maybe"', "is 'maybe'; it must be true or false"),
     ("workers", "0", "0", "is 0; it must be positive"),
     ("workers", "1.5", "1.5", "it must be a whole number"),

@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
+from safetensors import safe_open
+from safetensors.torch import save_file
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -68,9 +70,33 @@ def train_one_rank(rank, folder):
     meeting = {"init_method": f"file://{folder}/meeting", "timeout": TIMEOUT}
     dist.init_process_group("gloo", rank=rank, world_size=2, **meeting)
     try:
-        torch.save(everything_of_one_rank(rank), folder / f"rank-{rank}.pt")
+        save(everything_of_one_rank(rank), folder / f"rank-{rank}.safetensors")
     finally:
         dist.destroy_process_group()
+
+
+def save(results, path):
+    """Tensors, tensors by name, and a text."""
+    tensors, texts = {}, {}
+    for key, value in results.items():
+        if isinstance(value, str):
+            texts[key] = value
+        else:
+            named = value.items() if isinstance(value, dict) else [("", value)]
+            tensors |= {f"{key}/{name}": tensor.detach().clone() for name, tensor in named}
+    save_file(tensors, path, texts)
+
+
+def load(path):
+    with safe_open(path, "pt") as file:
+        results = dict(file.metadata() or {})
+        for place in file.keys():  # noqa: SIM118 (it is no dict)
+            key, _, name = place.partition("/")
+            if name:
+                results.setdefault(key, {})[name] = file.get_tensor(place)
+            else:
+                results[key] = file.get_tensor(place)
+    return results
 
 
 def everything_of_one_rank(rank):
@@ -118,7 +144,7 @@ def ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     processes = [nursery().fork(train_one_rank, rank, folder) for rank in range(2)]
     assert [nursery().wait(process) for process in processes] == [0, 0]
-    return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
+    return [load(folder / f"rank-{rank}.safetensors") for rank in range(2)]
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,19 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from serving.triton.bundled import SHARED_MEMORY
+
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
 
 
 def shared_memory() -> set[Path]:

@@ -13,7 +13,7 @@ export function setToken(value) {
 export const hasToken = () => token !== null;
 
 async function ask(path, options = {}) {
-  const headers = { ...(token === null ? {} : { Authorization: `Bearer ${token}` }) };
+  const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
   const response = await fetch(path, { ...options, headers, cache: "no-store" });
   if (response.status === 401) throw new Unauthorized();
   const document = await response.json().catch(() => ({}));

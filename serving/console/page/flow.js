@@ -1,8 +1,8 @@
 // Where rows leave, as a Sankey diagram: those that go on stay on top, those that leave fall to the right.
 
-import { sum } from "./history.js";
+import { atStage, sum } from "./history.js";
 import { percent, rate, rowsOf } from "./format.js";
-import { IS_CUT_SHORT, REASONS } from "./words.js";
+import { CUT_SHORT, REASONS, toneOf } from "./words.js";
 import { svg } from "./dom.js";
 
 const NODE = 6;
@@ -19,7 +19,7 @@ export function stagesOf(exits, numStages) {
   }
   let reached = 0;
   for (const stage of stages.toReversed()) {
-    stage.reasons.sort((a, b) => IS_CUT_SHORT.has(a.reason) - IS_CUT_SHORT.has(b.reason) || b.rows - a.rows);
+    stage.reasons.sort((a, b) => CUT_SHORT.has(a.reason) - CUT_SHORT.has(b.reason) || b.rows - a.rows);
     stage.left = sum(stage.reasons.map(({ rows }) => rows));
     stage.reached = reached += stage.left;
   }
@@ -78,8 +78,6 @@ export function drawFlow(place, { exits, rates, cascade, policy }) {
   const isNarrow = width < 560;
   const height = Math.max(250, HEAD + numStages * BLOCK + (isNarrow ? 100 : 170));
   const laid = laidOut(stages, width, height, isNarrow ? 104 : 168);
-  const rateOf = (stage) =>
-    sum([...rates].filter(([key]) => key.startsWith(`${stage} `)).map(([, value]) => value));
   const expected = cascade.policies.find(({ name }) => name === policy)?.expected_forwarded ?? null;
   const described = stages
     .map(({ number, left }) => `stage ${number} ${percent(left / stages[0].reached)}`)
@@ -98,7 +96,7 @@ export function drawFlow(place, { exits, rates, cascade, policy }) {
       laid.map((stage) =>
         node(stage, cascade.stages[stage.number - 1], isNarrow, stages[0].reached, expected),
       ),
-      laid.map((stage) => label(stage, rateOf(stage.number), isNarrow, stages[0].reached)),
+      laid.map((stage) => label(stage, atStage(rates, stage.number), isNarrow, stages[0].reached)),
     ),
   );
 }
@@ -113,9 +111,8 @@ function bands(stage) {
     const path = ribbon(stage.x + NODE, begin, stage.nextX, stage.endX, end, thickness);
     begin += rows * stage.scale;
     end += rows * stage.scale;
-    const tone = IS_CUT_SHORT.has(reason) ? "cut" : `stage-${Math.min(stage.number, 4)}`;
     const told = `${rowsOf(rows)} left after stage ${stage.number}: ${REASONS[reason] ?? reason}`;
-    return svg("path", { d: path, class: `leaves ${tone}` }, svg("title", {}, told));
+    return svg("path", { d: path, class: `leaves ${toneOf(stage.number, reason)}` }, svg("title", {}, told));
   });
   return [onward ? svg("path", { d: onward, class: "onward" }) : null, ...leaving];
 }
@@ -157,7 +154,6 @@ function label(stage, perSecond, isNarrow, all) {
   const thickness = Math.max(stage.left * stage.scale, 1);
   const y = stage.end + thickness / 2;
   const x = stage.endX + NODE + 8;
-  const tone = `stage-${Math.min(stage.number, 4)}`;
   const rows = isNarrow ? `${rate(perSecond)} rows/s` : `${rate(perSecond)} rows/s · ${rowsOf(stage.left)}`;
   return svg(
     "g",
@@ -167,7 +163,7 @@ function label(stage, perSecond, isNarrow, all) {
       y: stage.end,
       width: NODE,
       height: thickness,
-      class: `leaves solid ${tone}`,
+      class: `leaves solid ${toneOf(stage.number)}`,
     }),
     svg(
       "text",

@@ -45,6 +45,10 @@ export function exitsOf(cascade, policy = "") {
   return rows;
 }
 
+// Of a map by stage and reason, the sum over one stage.
+export const atStage = (exits, stage) =>
+  sum([...exits].filter(([key]) => key.startsWith(`${stage} `)).map(([, value]) => value));
+
 // What was added to a map of counters since an earlier one.
 export function added(now, before) {
   return new Map([...now].map(([key, value]) => [key, Math.max(0, value - (before.get(key) ?? 0))]));

@@ -3,9 +3,13 @@
 import { milliseconds } from "./format.js";
 import { sum } from "./history.js";
 import { svg } from "./dom.js";
+import { toneOf } from "./words.js";
 
 const LANE = 68;
 const BARS = 34;
+
+// Each bound is so many times the one before.
+const ratioOf = (bounds) => bounds[1] / bounds[0];
 
 // Within a bin times are taken to be even in their logarithm. NaN without requests; in the last, open bin its lower end.
 export function quantile(counts, bounds, share) {
@@ -19,7 +23,7 @@ export function quantile(counts, bounds, share) {
     }
     if (bin === bounds.length) return bounds.at(-1);
     const high = bounds[bin];
-    const low = bin > 0 ? bounds[bin - 1] : high / Math.SQRT2;
+    const low = bin > 0 ? bounds[bin - 1] : high / ratioOf(bounds);
     return low * (high / low) ** ((wanted - before) / counts[bin]);
   }
   return NaN;
@@ -47,7 +51,7 @@ export function drawLatency(place, stages, bounds) {
   const width = place.clientWidth;
   const height = seen.length * LANE + 22;
   const step = width / (last - first + 1);
-  const xOf = (seconds) => (Math.log(seconds / bounds[0]) / Math.log(Math.SQRT2) + 1 - first) * step;
+  const xOf = (seconds) => (Math.log(seconds / bounds[0]) / Math.log(ratioOf(bounds)) + 1 - first) * step;
   const described = seen.map(
     ({ stage, counts }) =>
       `stage ${stage}: half within ${milliseconds(quantile(counts, bounds, 0.5))}, 99 in 100 within ${milliseconds(quantile(counts, bounds, 0.99))}`,
@@ -81,7 +85,7 @@ function drawLane({ stage, counts }, top, { bounds, first, last, step, width, xO
         y: base - height,
         width: Math.max(1, step - 1),
         height,
-        class: `fill stage-${Math.min(stage, 4)}`,
+        class: `fill ${toneOf(stage)}`,
       });
     }),
     [middle, slow].map((seconds) =>

@@ -69,7 +69,7 @@ function verdict(cascade, policy, row, answer) {
   );
 }
 
-export function why(answer, policy, numStages) {
+function why(answer, policy, numStages) {
   const left = `Left after stage ${answer.exit_stage} of ${numStages}`;
   const bounds = policy.forwards?.[answer.exit_stage - 1];
   if (answer.exit_reason === "window" && bounds) {

@@ -1,7 +1,8 @@
 // Two charts over the last two minutes: rows by exit stage, and rows that wait. Drawn by uPlot.
 
-import { added, cascadeIn, exitsOf, sum } from "./history.js";
+import { added, atStage, cascadeIn, exitsOf, sum } from "./history.js";
 import { count, rate } from "./format.js";
+import { toneOf } from "./words.js";
 
 const SPAN_S = 120;
 const INCREMENTS = [0, 1, 2, 3, 4, 5, 6].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
@@ -17,12 +18,7 @@ export function ratesOf(states, name, policy, numStages) {
     const [before, now] = [states[index - 1], states[index]];
     const exits = added(exitsOf(cascadeIn(now, name), policy), exitsOf(cascadeIn(before, name), policy));
     times.push(now.now_s - end);
-    stages.forEach((rows, stage) => {
-      const left = sum(
-        [...exits].filter(([key]) => key.startsWith(`${stage + 1} `)).map(([, value]) => value),
-      );
-      rows.push(left / (now.now_s - before.now_s));
-    });
+    stages.forEach((rows, stage) => rows.push(atStage(exits, stage + 1) / (now.now_s - before.now_s)));
   }
   return { times, stages };
 }
@@ -88,8 +84,6 @@ class Chart {
   }
 }
 
-const tone = (stage) => `stage-${Math.min(stage, 4)}`;
-
 // The stages are stacked: the first drawn is the sum of all, and the first stage's own covers what it has of it.
 export class RatesChart {
   #chart;
@@ -100,7 +94,7 @@ export class RatesChart {
   constructor(place, note, numStages) {
     this.#note = note;
     const series = Array.from({ length: numStages }, (_, index) => {
-      const name = tone(numStages - index);
+      const name = toneOf(numStages - index);
       return { stroke: () => colour(name), fill: () => colour(name), width: 1, points: { show: false } };
     });
     this.#chart = new Chart(place, series, (index) => {

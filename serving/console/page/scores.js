@@ -12,7 +12,7 @@ const FOOT = 40;
 const TOP = 20;
 
 // The share of expected rows up to a score, to a fraction of its bin; of the two that are open, half.
-export function rankOf(score, { edges, expected }) {
+function rankOf(score, { edges, expected }) {
   let rank = 0;
   for (let bin = 0; bin < edges.length; bin++) {
     if (score <= edges[bin]) {

@@ -1,10 +1,10 @@
 // Figures and tables: what is told in words and numbers.
 
-import { cascadeIn, MOMENT_S, sum } from "./history.js";
+import { atStage, cascadeIn, MOMENT_S, sum } from "./history.js";
 import { latencyBetween, quantile } from "./latency.js";
 import { exitRows } from "./flow.js";
 import { count, milliseconds, percent, rate, rowsOf } from "./format.js";
-import { IS_CUT_SHORT, REASONS } from "./words.js";
+import { REASONS, toneOf } from "./words.js";
 import { html } from "./dom.js";
 
 const BREAKERS = { closed: "takes part", open: "left out", half_open: "on trial" };
@@ -14,7 +14,7 @@ export function showFigures(place, { now, from, cascade, exits, rates }) {
   const before = from && cascadeIn(from, cascade.name);
   const since = (field) => field(cascade) - (before ? field(before) : 0);
   const all = sum(exits.values());
-  const first = sum([...exits].filter(([key]) => key.startsWith("1 ")).map(([, rows]) => rows));
+  const first = atStage(exits, 1);
   const macs = since(({ macs }) => macs);
   const full = since(({ full_macs }) => full_macs);
   const counts = latencyBetween(cascade, before).reduce(
@@ -55,7 +55,7 @@ export function showExits(table, exits, rates) {
         html(
           "td",
           { class: "text" },
-          html("i", { class: `dot ${IS_CUT_SHORT.has(reason) ? "cut" : `stage-${Math.min(stage, 4)}`}` }),
+          html("i", { class: `dot ${toneOf(stage, reason)}` }),
           `stage ${stage}`,
         ),
         html("td", { class: "text" }, REASONS[reason] ?? reason),

@@ -11,9 +11,12 @@ export const REASONS = {
   deadline: "the deadline came",
 };
 
-export const IS_CUT_SHORT = new Set(["member_failed", "deadline"]);
+export const CUT_SHORT = new Set(["member_failed", "deadline"]);
 
-export const SCORES = {
+// The name of a CSS class, and of a colour: one for each stage up to the fourth, and one for what was cut short.
+export const toneOf = (stage, reason) => (CUT_SHORT.has(reason) ? "cut" : `stage-${Math.min(stage, 4)}`);
+
+const SCORES = {
   msp: "highest probability",
   entropy: "negative entropy",
   margin: "margin of the two most probable",

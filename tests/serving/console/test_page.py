@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.http as triton
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from serving.console.samples import NUM_SAMPLES
 from tests.repositories import Repository
 from tests.servers import Server, serving
+from tests.serving.console.asking import ask
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = (
@@ -53,12 +54,6 @@ def page(browser: Browser) -> Iterator[Page]:
     yield opened
     context.close()
     assert said == []
-
-
-def ask(address: str, rows: np.ndarray, model: str = "digits", **parameters: Any) -> Any:
-    with triton.InferenceServerClient(address.removeprefix("http://")) as client:
-        image = triton.InferInput("image", list(rows.shape), "UINT8").set_data_from_numpy(rows)
-        return client.infer(model, [image], parameters=parameters)
 
 
 def exits_shown(page: Page) -> dict[tuple[str, str], int]:
@@ -103,19 +98,18 @@ def test_it_shows_the_exits_that_were_made(fresh: str, page: Page, repository: R
     assert sum(exits_shown(page).values()) == 5
 
 
-def depths(address: str, repository: Repository) -> list[int]:
-    """Of the samples that are offered, how far the default policy sends them."""
-    rows = [number * len(repository.test.labels) // 24 for number in range(24)]
-    stages: list[int] = ask(address, repository.test.image[rows]).as_numpy("exit_stage").tolist()
-    return stages
+def offered(repository: Repository) -> np.ndarray:
+    rows = [number * len(repository.test.labels) // NUM_SAMPLES for number in range(NUM_SAMPLES)]
+    return repository.test.image[rows]
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_picking_a_sample_shows_its_path(
     page: Page, offering: str, repository: Repository, depth: int
 ) -> None:
-    number = depths(offering, repository).index(depth)
-    row = repository.test.image[number * len(repository.test.labels) // 24][None]
+    samples = offered(repository)
+    number = ask(offering, samples).as_numpy("exit_stage").tolist().index(depth)
+    row = samples[number : number + 1]
     answer = ask(offering, row)
     page.goto(offering)
     page.get_by_role("button", name=re.compile(rf"^Sample {number + 1},")).click()
@@ -153,6 +147,7 @@ def test_an_image_is_scaled_to_the_model_and_sent(page: Page, offering: str) -> 
 
 def test_what_is_no_image_is_said_to_be_none(page: Page, offering: str) -> None:
     page.goto(offering)
+    expect(page.locator("#drop")).to_be_visible()
     page.set_input_files("#file", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"not an image"})
     expect(page.locator("#path")).to_have_text("a.txt is no image that this browser can read.")
 

@@ -79,8 +79,11 @@ def test_what_is_no_npz_is_refused(content: bytes | None, repository: Repository
         read_samples(path, [repository.cascade])
 
 
-def test_labels_that_are_not_of_the_rows_are_refused(repository: Repository, tmp_path: Path) -> None:
+@pytest.mark.parametrize("labels", [np.arange(3), np.int64(4), np.zeros((4, 2), int), np.array(["one"] * 4)])
+def test_labels_that_are_not_of_the_rows_are_refused(
+    labels: np.ndarray, repository: Repository, tmp_path: Path
+) -> None:
     path = tmp_path / "wrong.npz"
-    np.savez(path, image=repository.test.image, labels=repository.test.labels[1:])
-    with pytest.raises(StartupError, match=r"wrong.npz: \d+ labels are not one for each row"):
+    np.savez(path, image=repository.test.image[:4], labels=labels)
+    with pytest.raises(StartupError, match=r"wrong.npz: labels are not one whole number for each row"):
         read_samples(path, [repository.cascade])

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.http as triton
 
 from cascade.intervals import wilson
 from cascade.policy import ACCEPT_ALL, Policy
@@ -22,6 +21,7 @@ from serving.engine import Engine
 from serving.loading import Loader, read_cascades
 from tests.repositories import Repository
 from tests.servers import Server, serving
+from tests.serving.console.asking import ask
 
 NUM_ROWS = 60
 
@@ -38,20 +38,14 @@ def state_of(server: Server) -> Any:
         return json.load(response)
 
 
-def ask(server: Server, rows: np.ndarray, **parameters: Any) -> Any:
-    with triton.InferenceServerClient(server.http) as client:
-        image = triton.InferInput("image", list(rows.shape), "UINT8").set_data_from_numpy(rows)
-        return client.infer("digits", [image], parameters=parameters)
-
-
 def test_after_requests_it_counts_what_the_answers_said(own_server: Server, repository: Repository) -> None:
     rows = repository.test.image[:NUM_ROWS]
     before = state_of(own_server)["cascades"][0]
     assert (before["exits"], before["rows"], before["latency"], before["macs"]) == ([], 0, [], 0)
 
     answers = {
-        "window": ask(own_server, rows, policy="window"),
-        "threshold": ask(own_server, rows[:7], policy="threshold", max_stages=1),
+        "window": ask(own_server.http, rows, policy="window"),
+        "threshold": ask(own_server.http, rows[:7], policy="threshold", max_stages=1),
     }
 
     document = state_of(own_server)

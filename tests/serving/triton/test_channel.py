@@ -2,10 +2,8 @@
 
 import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from serving.errors import MemberDown, StartupError
 from serving.triton.channel import connect, target
 from serving.triton.config import TlsConfig, TritonConfig, parse_address
 from serving.triton.member import TritonMember
+from tests.serving.certificates import EC, Pair, openssl
 from tests.serving.triton.answering import ROWS, Answering, answering, member_of
 
 INPUTS = {"numbers": ROWS}
@@ -118,68 +117,52 @@ def outcome(member: TritonMember) -> NDArray[np.floating]:
             time.sleep(0.05)
 
 
-@dataclass(frozen=True)
-class Identity:
+def make_identity(folder: Path) -> Pair:
     """A certificate for `triton.test` that signs itself, and its key."""
-
-    certificate: Path
-    key: Path
-
-    @property
-    def pair(self) -> tuple[bytes, bytes]:
-        return self.key.read_bytes(), self.certificate.read_bytes()
-
-
-@pytest.fixture(scope="module")
-def make_identity(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Identity]:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl here to make certificates with")
-
-    def make() -> Identity:
-        folder = tmp_path_factory.mktemp("identity")
-        made = Identity(folder / "certificate.pem", folder / "key.pem")
-        command = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2"
-        names = ["-subj", "/CN=triton.test", "-addext", "subjectAltName=DNS:triton.test,DNS:localhost"]
-        files = ["-out", str(made.certificate), "-keyout", str(made.key)]
-        subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
-        return made
-
-    return make
+    made = Pair(folder / "certificate.pem", folder / "key.pem")
+    names = ("-subj", "/CN=triton.test", "-addext", "subjectAltName=DNS:triton.test,DNS:localhost")
+    openssl("req", "-x509", *EC, "-days", "2", *names, "-out", made.cert, "-keyout", made.key)
+    return made
 
 
 @pytest.fixture(scope="module")
-def server_identity(make_identity: Callable[[], Identity]) -> Identity:
-    return make_identity()
+def server_identity(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return make_identity(tmp_path_factory.mktemp("server"))
 
 
 @pytest.fixture(scope="module")
-def client_identity(make_identity: Callable[[], Identity]) -> Identity:
-    return make_identity()
+def client_identity(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return make_identity(tmp_path_factory.mktemp("client"))
+
+
+def credentials(identity: Pair, *demanded: Any, **others: Any) -> grpc.ServerCredentials:
+    pair = identity.key.read_bytes(), identity.cert.read_bytes()
+    return grpc.ssl_server_credentials([pair], *demanded, **others)
 
 
 @pytest.fixture(scope="module")
-def secure(server_identity: Identity) -> Iterator[Answering]:
-    with answering(credentials=grpc.ssl_server_credentials([server_identity.pair])) as running:
+def secure(server_identity: Pair) -> Iterator[Answering]:
+    with answering(credentials=credentials(server_identity)) as running:
         yield running
 
 
-def trusting(identity: Identity, **others: Any) -> TlsConfig:
-    return TlsConfig(root_certificates=identity.certificate, **others)
+def trusting(identity: Pair, **others: Any) -> TlsConfig:
+    return TlsConfig(root_certificates=identity.cert, **others)
 
 
-def test_tls_with_a_certificate_for_the_host(secure: Answering, server_identity: Identity) -> None:
+def test_tls_with_a_certificate_for_the_host(secure: Answering, server_identity: Pair) -> None:
     with member_of(f"localhost:{secure.port}", tls=trusting(server_identity)) as member:
         assert member.run(INPUTS).tolist() == DOUBLED
 
 
-def test_tls_with_a_certificate_for_a_name_that_was_given(
-    secure: Answering, server_identity: Identity
-) -> None:
+def test_tls_with_a_certificate_for_a_name_that_was_given(secure: Answering, server_identity: Pair) -> None:
     named = trusting(server_identity, server_name="triton.test")
     with member_of(secure.address, tls=named) as member:
         assert member.run(INPUTS).tolist() == DOUBLED
     with (
-        answering(credentials=grpc.ssl_server_credentials([server_identity.pair])) as other,
+        answering(credentials=credentials(server_identity)) as other,
         member_of(secure.address, other.address, tls=named) as member,
     ):
         for _ in range(50):
@@ -188,7 +171,7 @@ def test_tls_with_a_certificate_for_a_name_that_was_given(
 
 @pytest.mark.parametrize("case", ["another name", "another certificate", "no TLS"])
 def test_a_server_that_is_not_who_it_should_be_is_down(
-    case: str, secure: Answering, server_identity: Identity, client_identity: Identity
+    case: str, secure: Answering, server_identity: Pair, client_identity: Pair
 ) -> None:
     tls = {
         "another name": trusting(server_identity, server_name="other.test"),
@@ -201,11 +184,9 @@ def test_a_server_that_is_not_who_it_should_be_is_down(
     assert len(secure.calls) == calls
 
 
-def test_a_client_certificate_is_shown(server_identity: Identity, client_identity: Identity) -> None:
-    demanding = grpc.ssl_server_credentials(
-        [server_identity.pair], client_identity.certificate.read_bytes(), require_client_auth=True
-    )
-    shown = {"certificate_chain": client_identity.certificate, "private_key": client_identity.key}
+def test_a_client_certificate_is_shown(server_identity: Pair, client_identity: Pair) -> None:
+    demanding = credentials(server_identity, client_identity.cert.read_bytes(), require_client_auth=True)
+    shown = {"certificate_chain": client_identity.cert, "private_key": client_identity.key}
     with answering(credentials=demanding) as server:
         address = f"localhost:{server.port}"
         with member_of(address, tls=trusting(server_identity, **shown)) as member:
@@ -215,11 +196,11 @@ def test_a_client_certificate_is_shown(server_identity: Identity, client_identit
 
 
 def test_files_that_cannot_be_used_are_named(
-    server_identity: Identity, client_identity: Identity, tmp_path: Path
+    server_identity: Pair, client_identity: Pair, tmp_path: Path
 ) -> None:
     (tmp_path / "garbage.pem").write_text("no certificate")
     (tmp_path / "binary.pem").write_bytes(b"\xff\x00")
-    ours, key = client_identity.certificate, client_identity.key
+    ours, key = client_identity.cert, client_identity.key
     for tls, text in [
         ({"root_certificates": tmp_path / "none.pem"}, r"none\.pem: No such file or directory$"),
         ({"root_certificates": tmp_path}, r": Is a directory$"),
@@ -234,12 +215,9 @@ def test_files_that_cannot_be_used_are_named(
             connect(config)
 
 
-def test_an_encrypted_key_is_refused_and_asked_no_password_for(
-    client_identity: Identity, tmp_path: Path
-) -> None:
+def test_an_encrypted_key_is_refused_and_asked_no_password_for(client_identity: Pair, tmp_path: Path) -> None:
     encrypted = tmp_path / "encrypted.pem"
-    command = ["openssl", "ec", "-aes256", "-passout", "pass:secret", "-in", str(client_identity.key)]
-    subprocess.run([*command, "-out", str(encrypted)], check=True, capture_output=True)
-    tls = TlsConfig(certificate_chain=client_identity.certificate, private_key=encrypted)
+    openssl("ec", "-aes256", "-passout", "pass:secret", "-in", client_identity.key, "-out", encrypted)
+    tls = TlsConfig(certificate_chain=client_identity.cert, private_key=encrypted)
     with pytest.raises(StartupError, match=r"unencrypted$"):
         connect(TritonConfig(urls=("localhost:8001",), tls=tls))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from serving.errors import StartupError
-from serving.triton.config import Address, BundledConfig, TlsConfig, TritonConfig, parse_address
+from serving.triton.config import Address, TlsConfig, TritonConfig, parse_address
 
 URL = "localhost:8001"
 
@@ -50,7 +50,6 @@ def test_what_is_no_address(url: str) -> None:
             {"urls": (URL, "other:8001"), "use_shared_memory": True},
             "use_shared_memory is True; it must be off for several addresses",
         ),
-        ({"max_calls": 0}, "max_calls is 0; it must be positive"),
         (
             {"urls": (URL, "other:8001"), "tls": TlsConfig()},
             "server_name is None; it must be given for several addresses with TLS",
@@ -66,8 +65,3 @@ def test_a_certificate_and_its_key_come_together() -> None:
     for one in ("certificate_chain", "private_key"):
         with pytest.raises(StartupError, match="it must be given together with certificate_chain"):
             TlsConfig(**{one: Path("file.pem")})
-
-
-def test_the_time_to_start() -> None:
-    with pytest.raises(StartupError, match="start_s is 0; it must be positive, and finite"):
-        BundledConfig(repository=Path("models"), start_s=0)

@@ -18,9 +18,7 @@ from serving.triton.loading import Triton
 from serving.triton.member import TritonMember
 from serving.triton.supervised import State, Supervised
 from tests.serving.triton.models import Model, load, write_models
-from tests.triton.processes import group, stop_process
-
-PATIENCE_S = 60.0
+from tests.triton.processes import PATIENCE_S, group, stop_process, until
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +73,6 @@ def kill(triton: Supervised, number: signal.Signals) -> None:
         stop_process(triton.server.process.pid)
     else:
         os.kill(triton.server.process.pid, number)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
 
 
 def answers(member: TritonMember, rows: dict[str, np.ndarray], expected: np.ndarray) -> bool:

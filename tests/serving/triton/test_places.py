@@ -22,7 +22,7 @@ from serving.triton.config import BundledConfig, TritonConfig
 from serving.triton.loading import Triton
 from serving.triton.member import TritonMember
 from serving.triton.places import ASIDE_S, Places, size_of
-from serving.triton.supervised import Supervised
+from serving.triton.supervised import State, Supervised
 from tests.serving.triton.answering import CASCADE, ROWS, SPEC, answering, doubled
 from tests.serving.triton.models import MAX_ROWS, Arrays, Model, load, write_models
 from tests.triton.processes import stop_process
@@ -153,7 +153,7 @@ def triton(installed: None, made: dict[str, Model], tmp_path: Path) -> Iterator[
     supervised = Supervised(BundledConfig(repository=tmp_path, arguments=(QUICK,)))
     supervised.start()
     yield supervised
-    if supervised.server is not None:
+    if supervised.state is State.READY and supervised.server is not None:
         os.kill(supervised.server.process.pid, signal.SIGCONT)
     supervised.stop()
 

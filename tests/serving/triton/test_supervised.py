@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from serving.triton.config import BundledConfig
 from serving.triton.supervised import State, Supervised
 from tests.servers import ROOT
 from tests.serving.triton.models import Model, write_models
-from tests.triton.processes import group, shared_memory
+from tests.triton.processes import group, shared_memory, until
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +130,6 @@ def test_it_ends_with_its_server_even_if_that_is_killed(repository: Path) -> Non
         assert len(group(leader)) > 1
         server.kill()
     until(lambda: not group(leader))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
 
 
 def test_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
