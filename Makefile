@@ -30,8 +30,11 @@ serve: $(READY)
 
 triton: $(TRITON_READY)
 
-# The stamp is written last: an interrupted installation is begun again.
+# The stamp goes first and is written last: an interrupted installation is begun again. A link is not followed:
+# `venv --clear` would empty somebody else's environment.
 $(READY): requirements.lock
+	@if [ -L $(VENV) ]; then echo "$(VENV) is a link; remove it, and make will set up one of its own" >&2; exit 1; fi
+	@rm -f $@
 	@$(PYTHON) -c 'import sys; sys.exit("Exitgate needs Python 3.11 or newer; name one with PYTHON=") if sys.version_info < (3, 11) else None'
 	@echo "Setting up $(VENV) from requirements.lock (about 5 GB, once) ..."
 	$(PYTHON) -m venv --clear $(VENV)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from cascade.commands import evaluate, fit, gears, refit, report
+from cascade.commands import evaluate, fit, gears, refit, report, rollback
 from cascade.commands.parser import Parser
 from cascade.errors import CascadeError
 
@@ -30,7 +30,7 @@ def _fail(error: object, status: int) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="python -m cascade", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (fit, evaluate, refit, gears, report):
+    for command in (fit, evaluate, refit, rollback, gears, report):
         command.add(subparsers)
     return parser
 

@@ -124,8 +124,10 @@ class Policy:
 
     @property
     def known_cost(self) -> float | None:
-        """In multiples of the first stage, on the rows of its evidence; None where nobody measured it."""
-        return _number(self.evidence.get("cost"))
+        """In multiples of the first stage, on the rows that it was fitted or refitted on; None where nobody
+        measured it."""
+        refitted = self.evidence.get("refitted")
+        return _number((refitted if isinstance(refitted, Mapping) else self.evidence).get("cost"))
 
     @property
     def known_forwarded(self) -> tuple[float, ...] | None:

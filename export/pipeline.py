@@ -18,6 +18,7 @@ from cascade.cascade_file import SUFFIX, Cascade, write_cascade
 from cascade.policy import Policy
 from cascade.scores import OutputKind, softmax
 from cascade.scores_file import ScoresFile, write_scores
+from cascade.versions import keep
 from export.errors import RepositoryError, naming
 from export.inference import PROVIDERS
 from export.journal import file_digest
@@ -57,7 +58,10 @@ def export(plan: Plan, say: Callable[[str], None]) -> Export:
         say(f"fitting policies on {scores.num_rows} calibration rows")
         policies = fit_policies(scores, plan.stages, plan.settings)
         cascade = make_cascade(plan, members, policies, tuning)
-        write_cascade(staging.new / f"{name}{SUFFIX}", cascade)
+        file = staging.new / f"{name}{SUFFIX}"
+        write_cascade(file, cascade)
+        if plan.previous:
+            keep(file, plan.previous)
         with locked(repository):
             _check_unchanged(plan, members)
             publish(staging, repository)

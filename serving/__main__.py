@@ -62,7 +62,9 @@ def _refused(error: ServingError) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     """Flags come as text, for whatever a setting comes from is read and checked alike."""
-    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__, epilog=EPILOG)
+    parser = argparse.ArgumentParser(
+        prog="python -m serving", description=__doc__, epilog=EPILOG, allow_abbrev=False
+    )
     parser.add_argument("--config", metavar="FILE", help=f"settings in TOML (also {CONFIG_VARIABLE})")
     parser.add_argument("--print-config", action="store_true", help="print the settings as TOML, and exit")
     groups = {name: parser.add_argument_group(name, description) for name, description in GROUPS.items()}

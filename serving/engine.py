@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from cascade.cascade_file import Cascade
 from serving.admission import admit
 from serving.audits import Audit, Auditor, Done
 from serving.breakers import Breakers
@@ -216,8 +217,10 @@ class Engine:
             self._tracer.ran(ran)
 
     def _advance(self, gated: Gated) -> None:
-        for drift, binned in gated.scores:
+        for drift, binned in gated.drifted:
             drift.add(binned)
+        for recent, scores in gated.recent:
+            recent.add(scores)
         for job, error in gated.failed:
             job.settle(error)
         for work in gated.forwarded:
@@ -271,6 +274,12 @@ class Engine:
         """
         await self._change(lambda loader, registry: loader.load(name, registry))
         log.info("loaded %s", name)
+
+    async def replace(self, name: str, make: Callable[[Cascade], Cascade]) -> None:
+        """Serve what `make` makes of a cascade, and write it in place of the one there is, which is kept
+        beside it. As `load`, and also InvalidRequest where the file is not what is served."""
+        await self._change(lambda loader, registry: loader.replace(name, registry, make))
+        log.info("replaced %s by version %s", name, self.registry.cascades[name].version)
 
     async def unload(self, name: str) -> None:
         """Serve a cascade, and the members that no other has, no longer. NotFound where it is not served."""

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.decision import Conclusion, ExitReason, conclude, conclude_subset
+from cascade.scores import Array
 from cascade.scores_checks import wrong_rows
 from serving.drift import ScoreDrift
 from serving.errors import MemberFailed, RequestError, RowsRefused
 from serving.exits import Exits, write
 from serving.jobs import Batch, Job, Rows, Work
+from serving.recent_scores import RecentScores
 
 
 @dataclass(slots=True)
@@ -26,7 +28,7 @@ class Gated:
 
     Rows that are `forwarded` have been through it; those that `fell_over` go on because none of its members
     answered. `lost` are those for which a member gave nothing, `failed` the jobs that get no answer for it;
-    `scores` counts those of first stages.
+    `drifted` counts the scores of first stages, `recent` has those of all but the last.
     """
 
     forwarded: list[Work] = field(default_factory=list)
@@ -34,7 +36,8 @@ class Gated:
     exits: list[Exits] = field(default_factory=list)
     lost: list[tuple[Work, MemberFailed]] = field(default_factory=list)
     failed: list[tuple[Job, RequestError]] = field(default_factory=list)
-    scores: list[tuple[ScoreDrift, NDArray[np.int64]]] = field(default_factory=list)
+    drifted: list[tuple[ScoreDrift, NDArray[np.int64]]] = field(default_factory=list)
+    recent: list[tuple[RecentScores, Array]] = field(default_factory=list)
 
     @property
     def num_lost(self) -> int:
@@ -46,7 +49,8 @@ class Gated:
         self.exits += other.exits
         self.lost += other.lost
         self.failed += other.failed
-        self.scores += other.scores
+        self.drifted += other.drifted
+        self.recent += other.recent
 
 
 def gather(batch: Batch) -> dict[str, NDArray[np.generic]]:
@@ -205,9 +209,8 @@ def _conclude_group(works: Sequence[Work], gated: Gated) -> None:
     num_slots = job.served.stage_slots[stage].stop
     outputs = [_outputs_so_far(works, slot) for slot in range(num_slots)]
     conclusion = conclude(job.policy, stage, outputs, job.served.kinds[:num_slots], job.max_stages)
-    drift = None if stage or job.is_audit else job.served.drift.get(job.policy_name)
-    if drift is not None:
-        gated.scores.append((drift, drift.binned(conclusion.verdict.score)))
+    if not job.is_audit:
+        _note_scores(job, stage, conclusion.verdict.score, gated)
     start = 0
     for work in works:
         _settle(work, conclusion, slice(start, start + len(work.rows)), gated)
@@ -221,6 +224,15 @@ def _outputs_so_far(works: Sequence[Work], slot: int) -> NDArray[np.floating]:
         if (kept := work.job.outputs[slot]) is not None
     ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _note_scores(job: Job, stage: int, scores: Array, gated: Gated) -> None:
+    """Of all works of a group."""
+    served, name = job.served, job.policy_name
+    if stage == 0 and name in served.drift:
+        gated.drifted.append((served.drift[name], served.drift[name].binned(scores)))
+    if stage + 1 < served.num_stages and name in served.recent:
+        gated.recent.append((served.recent[name][stage], scores))
 
 
 def _settle(work: Work, conclusion: Conclusion, part: slice, gated: Gated) -> None:

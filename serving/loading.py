@@ -1,7 +1,7 @@
 """From files of a model repository to what is served."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,16 @@ from typing import Protocol, cast
 from cascade.cascade_file import NAME, SUFFIX, Cascade, read_cascade
 from cascade.cascade_file import Member as MemberSpec
 from cascade.errors import CascadeError
+from cascade.versions import replace_cascade
 from serving.config import SessionConfig
-from serving.errors import MemberDown, MemberFailed, NotFound, StartupError
+from serving.errors import (
+    InvalidRequest,
+    MemberDown,
+    MemberFailed,
+    NotFound,
+    StartupError,
+    Unsupported,
+)
 from serving.members import DEFAULT_SESSION, Member, OnnxMember, load_member, warm_up
 from serving.registry import Registry
 from serving.served import ServedCascade
@@ -60,6 +68,20 @@ class Loader:
         if not NAME.fullmatch(name) or not file.is_file():
             raise NotFound(f"the repository holds no cascade {name[:80]!r}")
         return registry.with_cascade(self._served(_read(file), registry))
+
+    def replace(self, name: str, registry: Registry, make: Callable[[Cascade], Cascade]) -> Registry:
+        """With what `make` makes of a cascade, once it is loaded and written. NotFound where there is none;
+        InvalidRequest where its file is another than what is served, or cannot be written."""
+        now, file = registry.cascade(name).cascade, self.repository / (name + SUFFIX)
+        if not file.is_file() or _read(file) != now:
+            raise InvalidRequest(f"the file of {name!r} is not what is served; load it first, or put it back")
+        new = make(now)
+        changed = registry.with_cascade(self._served(new, registry))
+        try:
+            replace_cascade(file, now, new)
+        except OSError as error:
+            raise Unsupported(f"this server cannot write to its repository: {error.strerror}") from None
+        return changed
 
     def _served(self, cascade: Cascade, registry: Registry) -> ServedCascade:
         registry.check(cascade)

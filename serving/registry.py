@@ -61,15 +61,20 @@ class Registry:
             raise NotFound(f"model {name!r} has version {known}, not {version[:80]!r}")
         return versions[version]
 
+    def cascade(self, name: str) -> ServedCascade:
+        """NotFound where there is none of that name, InvalidRequest where it is a member's."""
+        if name not in self.cascades:
+            self.model(name)
+            raise InvalidRequest(f"{name[:80]!r} is a member, and no cascade")
+        return self.cascades[name]
+
     def with_cascade(self, served: ServedCascade) -> "Registry":
         return Registry(
             dict(sorted({**self.cascades, served.name: served}.items())), self.unloaded - {served.name}
         )
 
     def without_cascade(self, name: str) -> "Registry":
-        """NotFound where there is none of that name; members go with the last cascade that has them."""
-        if name not in self.cascades:
-            self.model(name)
-            raise InvalidRequest(f"{name[:80]!r} is a member; only cascades are loaded and unloaded")
+        """As `cascade` where there is none; members go with the last cascade that has them."""
+        self.cascade(name)
         kept = {other: served for other, served in self.cascades.items() if other != name}
         return Registry(kept, self.unloaded | {name})

@@ -13,6 +13,7 @@ from serving.drift import ScoreDrift
 from serving.errors import NotFound
 from serving.members import Member
 from serving.messages import OUTPUT_DATATYPES
+from serving.recent_scores import RecentScores
 from serving.scheduling.flows import Flow
 from serving.scheduling.gears import Gearbox
 
@@ -113,6 +114,15 @@ class ServedCascade:
         """By policy, of those whose evidence says what scores to expect."""
         known = {name: policy.known_scores for name, policy in self.cascade.policies.items()}
         return {name: ScoreDrift(quantiles) for name, quantiles in known.items() if quantiles}
+
+    @cached_property
+    def recent(self) -> Mapping[str, tuple[RecentScores, ...]]:
+        """By policy and stage but the last, of those whose windows a fit laid, and may be laid again."""
+        return {
+            name: tuple(RecentScores() for _ in policy.placements)
+            for name, policy in self.cascade.policies.items()
+            if policy.placements
+        }
 
     @cached_property
     def stage_macs(self) -> tuple[float, ...]:

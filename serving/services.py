@@ -35,7 +35,9 @@ def make_services(engine: Engine, config: ServerConfig, decisions: DecisionLog |
     health = HealthService(engine)
     return Services(
         engine=engine,
-        models=ModelControl(engine, is_allowed=config.allow_model_control, changed=health.changed),
+        models=ModelControl(
+            engine, config.repository, is_allowed=config.allow_model_control, changed=health.changed
+        ),
         memory=SharedMemory(
             is_allowed=config.allow_shared_memory, max_read_bytes=config.limits.max_body_bytes
         ),

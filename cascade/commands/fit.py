@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cascade.cascade_file import Cascade, read_cascade, write_cascade
+from cascade.cascade_file import Cascade, read_cascade
 from cascade.commands.files import check_free, check_name_is_free, naming
 from cascade.commands.parser import names_in, numbers_in, print_notes
 from cascade.commands.promise import promise, value_label, value_source
@@ -24,6 +24,7 @@ from cascade.scores_file import ScoresFile, read_scores
 from cascade.spending import spent_text
 from cascade.stages import Stages, parse_stages
 from cascade.verdict import deployed_figure
+from cascade.versions import replace_cascade
 
 FEW_ROWS = 500
 """Below, intervals are so wide that a target says little."""
@@ -129,7 +130,8 @@ def run(options: argparse.Namespace) -> None:
         notes = list(_notes(policy, scores, stages, settings, options.reach))
         cost = _cost(policy, scores, stages)
     if cascade:
-        write_cascade(options.into, cascade.with_policy(options.name, policy, is_default=options.default))
+        next_version = cascade.with_policy(options.name, policy, is_default=options.default)
+        replace_cascade(options.into, cascade, next_version)
     else:
         write_policy_file(options.out, PolicyFile(stages, policy))
     for line in told(policy, settings.method, cost):

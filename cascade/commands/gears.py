@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from cascade.cascade_file import Cascade, read_cascade, write_cascade
+from cascade.cascade_file import Cascade, read_cascade
 from cascade.commands.files import naming
 from cascade.errors import FormatError
+from cascade.versions import replace_cascade
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,9 +25,10 @@ def run(options: argparse.Namespace) -> None:
         raise FormatError("--none takes no policies")
     cascade = read_cascade(options.cascade)
     if options.policies or options.none:
+        before = cascade
         with naming(options.cascade):
-            cascade = cascade.with_gears(options.policies)
-        write_cascade(options.cascade, cascade)
+            cascade = before.with_gears(options.policies)
+        replace_cascade(options.cascade, before, cascade)
     for line in told(cascade):
         print(line)
 

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from cascade.cascade_file import read_cascade, write_cascade
+from cascade.cascade_file import read_cascade
 from cascade.commands.files import check_free, check_name_is_free, is_cascade, naming, read_policy
 from cascade.commands.parser import numbers_in
 from cascade.errors import FormatError
@@ -15,6 +15,7 @@ from cascade.policy_file import PolicyFile, write_policy_file
 from cascade.scores_file import ScoresFile, read_scores
 from cascade.spending import spent_text
 from cascade.stages import Stages
+from cascade.versions import replace_cascade
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
         write_policy_file(options.out, PolicyFile(stages, new))
     else:
         cascade = read_cascade(options.policy)
-        write_cascade(options.policy, cascade.with_policy(options.new_name, new))
+        replace_cascade(options.policy, cascade, cascade.with_policy(options.new_name, new))
     after = new.evidence["refitted"]["cost"]
     spent = [_spent(policy, stages, scores, cost) for cost in (before, after)]
     budget = f" (budget {policy.budget})" if policy.budget else ""

@@ -56,12 +56,12 @@ def relaid(policy: Policy, stage_scores: Sequence[Array], costs: Sequence[float]
             f"{policy.num_stages} stages need {deciding} arrays of scores and {policy.num_stages} costs, "
             f"got {len(stage_scores)} and {len(costs)}"
         )
-    _check(policy, len(stage_scores[0]))
+    _check(policy, len(stage_scores[0]) if deciding else 0)
     shares = []
     for stage, given in enumerate(stage_scores[:deciding]):
         score = np.asarray(given, np.float64)
         policy = _laid(policy, stage, score)
-        shares.append(_forwarded(policy, stage, score))
+        shares.append(forwarded_share(policy, stage, score))
     forwarded = np.cumprod(shares).tolist()
     return _refitted(policy, stage_scores[0], forwarded, mean_cost(costs, shares) / costs[0])
 
@@ -99,8 +99,8 @@ def _laid(policy: Policy, stage: int, score: Array) -> Policy:
     return _with_cut(policy, stage, lay(score, np.ones(len(score)), policy.placements[stage]))
 
 
-def _forwarded(policy: Policy, stage: int, score: Array) -> float:
-    """The share of these scores that a stage sends on; what was meant to, where there are none."""
+def forwarded_share(policy: Policy, stage: int, score: Array) -> float:
+    """The share of these scores `(rows,)` that a stage sends on; what was meant to, where there are none."""
     if len(score) == 0:
         return policy.placements[stage].share
     is_window = policy.kind == "window"

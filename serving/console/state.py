@@ -10,7 +10,7 @@ from typing import Any, get_args
 from cascade.cascade_file import Cascade
 from cascade.intervals import wilson
 from cascade.policy import Policy
-from serving.console.bounds import forwarded_scores
+from serving.bounds import forwarded_scores
 from serving.drift import ScoreDrift
 from serving.engine import Engine
 from serving.members import member_key

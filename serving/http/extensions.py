@@ -20,7 +20,7 @@ def add_extensions(app: FastAPI, services: Services) -> None:
 
 
 def _add_model_control(app: FastAPI, services: Services) -> None:
-    """What succeeds has an empty object to say."""
+    """A load or unload that succeeds has an empty object to say. Refit and rollback are this server's own."""
 
     @app.post("/v2/repository/models/{model}/load")
     async def load(model: str, request: Request) -> dict[str, Any]:
@@ -31,6 +31,14 @@ def _add_model_control(app: FastAPI, services: Services) -> None:
     async def unload(model: str, request: Request) -> dict[str, Any]:
         await services.models.unload(model, _parameters(await read_object(request)))
         return {}
+
+    @app.post("/v2/repository/models/{model}/refit")
+    async def refit(model: str, request: Request) -> dict[str, Any]:
+        return await services.models.refit(model, await read_object(request))
+
+    @app.post("/v2/repository/models/{model}/rollback")
+    async def rollback(model: str, request: Request) -> dict[str, Any]:
+        return await services.models.roll_back(model, await read_object(request))
 
 
 def _parameters(document: dict[str, Any]) -> dict[str, Any]:

@@ -126,6 +126,11 @@ def test_only_what_was_placed_can_be_refitted(kind: str) -> None:
         refit(policy, STAGES, shifted())
 
 
+def test_one_stage_has_nothing_to_lay() -> None:
+    with pytest.raises(FitError, match="without placements cannot be refitted"):
+        relaid(Policy(kind="window", num_stages=1), [], [1.0])
+
+
 def test_too_few_rows_and_broken_scores_are_refused() -> None:
     policy = fit(SCORES, STAGES, FitSettings(**SHARED))
     with pytest.raises(FitError, match="39 rows are too few to lay windows on; at least 40"):

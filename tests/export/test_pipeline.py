@@ -16,6 +16,7 @@ from cascade.cascade_file import read_cascade, write_cascade
 from cascade.errors import FitError
 from cascade.evaluate import evaluate
 from cascade.scores_file import read_scores
+from cascade.versions import kept_file, rolled_back
 from export import pipeline
 from export.policies import fit_policies
 from tests.export.conftest import (
@@ -94,11 +95,14 @@ def test_the_same_members_again_keep_their_versions(
     before = contents(repository)
     cascade = read_cascade(path)
     policies = {**cascade.policies, "mine": cascade.policies["first"]}
-    write_cascade(path, replace(cascade, version=7, policies=policies, default_policy="mine"))
+    mine = replace(cascade, version=7, policies=policies, default_policy="mine")
+    write_cascade(path, mine)
     assert run_export(run_folder, "--default-policy", "full") == 0
     after = read_cascade(path)
     assert (after.version, after.default_policy, "mine" in after.policies) == (8, "full", False)
     assert [member.version for member in after.members] == [1, 1]
+    assert rolled_back(path, after) == replace(mine, version=9)
+    kept_file(path, 7).unlink()
     assert contents(repository) | {"digits.cascade.json": before["digits.cascade.json"]} == before
     output = capsys.readouterr().out
     assert "dropped, since every export starts with its own policies: mine\n" in output
@@ -115,7 +119,8 @@ def test_a_changed_member_is_written_beside_the_old_one(
     cascade = read_cascade(repository / "digits.cascade.json")
     assert (cascade.version, cascade.stages) == (2, (("digits-1",), ("digits-0",)))
     assert [(member.name, member.version) for member in cascade.members] == [("digits-0", 1), ("digits-1", 2)]
-    assert set(after) - set(before) == {"digits-1/2", "digits-1/2/model.onnx"}
+    added = {"digits-1/2", "digits-1/2/model.onnx", "digits.cascade.v1.json"}
+    assert set(after) - set(before) == added
     for name in ("digits-0/1/model.onnx", "digits-1/1/model.onnx"):
         assert after[name] == before[name]
     for name in ("digits-0", "digits-1"):

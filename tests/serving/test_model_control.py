@@ -105,7 +105,7 @@ def test_a_configuration_and_files_are_refused_by_name(
         (UNLOAD, b'{"parameters": {"unload_dependents": 1}}', 400, "must be true or false"),
         (UNLOAD, b'{"parameters": {"config": "x"}}', 501, "unload parameter 'config'"),
         ("/v2/repository/models/..%2F..%2Fdigits/load", b"", 404, "Not Found"),
-        ("/v2/repository/models/digits-0/unload", b"", 400, "only cascades are loaded"),
+        ("/v2/repository/models/digits-0/unload", b"", 400, "is a member, and no cascade"),
     ],
 )
 def test_malformed_control_is_refused(

@@ -49,6 +49,7 @@ OTHERS: dict[str, tuple[str, str, Any]] = {
     "host": ("::1", '"::1"', "::1"),
     "http-port": ("81", "81", 81),
     "grpc-port": ("82", "82", 82),
+    "own-ports": ("90", "90", 90),
     "allow-model-control": ("true", "true", True),
     "allow-shared-memory": ("1", "true", True),
     "token-file": ("t", '"t"', Path("t")),
@@ -60,6 +61,7 @@ OTHERS: dict[str, tuple[str, str, Any]] = {
     "triton-url": ("a:1", '"a:1"', "a:1"),
     "start-triton": ("yes", "true", True),
     "embed-stages": ("1", "1", 1),
+    "processes": ("2", "2", 2),
     "triton-log": ("l", '"l"', Path("l")),
     "triton-shared-memory": ("yes", "true", True),
     "triton-timeout-seconds": ("2", "2", 2.0),
@@ -102,6 +104,8 @@ NEEDS = {
     **{f"triton-{name}": IN_TRITON for name in ("shared-memory", "timeout-seconds")},
     **{f"triton-tls-{name}": IN_TRITON for name in ("ca", "cert", "key", "name")},
     "embed-stages": IN_TRITON,
+    "processes": IN_TRITON,
+    "own-ports": IN_TRITON | {"processes": "2"},
     "trace-share": {"otlp-endpoint": "http://a:1"},
 }
 

@@ -14,8 +14,8 @@ import pytest
 from cascade.intervals import wilson
 from cascade.policy import ACCEPT_ALL, Policy
 from cascade.window import NOTHING, Window
+from serving.bounds import forwarded_scores
 from serving.config import Limits, SchedulerConfig
-from serving.console.bounds import forwarded_scores
 from serving.console.state import console_state
 from serving.engine import Engine
 from serving.loading import Loader, read_cascades

@@ -1,0 +1,78 @@
+"""Versions that were replaced are kept, and come back as the next one."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cascade.cascade_file import Cascade, read_cascade, write_cascade
+from cascade.errors import FormatError
+from cascade.versions import MOST_KEPT, kept_file, kept_versions, replace_cascade, rolled_back
+from tests.cascade.command_line import error_of, run
+from tests.repositories import Repository
+
+
+def numbered(cascade: Cascade, version: int) -> Cascade:
+    """What tells versions apart, besides their number, is who made them."""
+    return replace(cascade, version=version, provenance={"made_as": version})
+
+
+@pytest.fixture
+def history(repository: Repository) -> tuple[Path, Cascade]:
+    """The file of version 3, with 1 and 2 kept."""
+    versions = [numbered(repository.cascade, number) for number in (1, 2, 3)]
+    for old, new in itertools.pairwise(versions):
+        replace_cascade(repository.file, old, new)
+    return repository.file, versions[-1]
+
+
+def test_what_is_replaced_is_kept(history: tuple[Path, Cascade]) -> None:
+    path, now = history
+    assert read_cascade(path) == now
+    assert kept_versions(path) == [1, 2]
+    assert kept_file(path, 2).name == "digits.cascade.v2.json"
+
+
+@pytest.mark.parametrize(("wanted", "made_as"), [(None, 2), (2, 2), (1, 1)])
+def test_an_earlier_version_comes_back_as_the_next(
+    wanted: int | None, made_as: int, history: tuple[Path, Cascade]
+) -> None:
+    path, now = history
+    assert rolled_back(path, now, wanted) == replace(numbered(now, made_as), version=4)
+
+
+def test_only_the_newest_are_kept(repository: Repository) -> None:
+    for version in range(1, MOST_KEPT + 4):
+        replace_cascade(
+            repository.file, numbered(repository.cascade, version), numbered(repository.cascade, version + 1)
+        )
+    assert kept_versions(repository.file) == list(range(4, MOST_KEPT + 4))
+
+
+def test_what_was_not_kept_is_refused_with_what_was(history: tuple[Path, Cascade]) -> None:
+    path, now = history
+    with pytest.raises(FormatError, match=r"version 7 of 'digits' was not kept; kept are 1, 2$"):
+        rolled_back(path, now, 7)
+    kept_file(path, 2).write_text(kept_file(path, 1).read_text())
+    with pytest.raises(FormatError, match=r"^digits\.cascade\.v2\.json: holds version 1 of 'digits'"):
+        rolled_back(path, now)
+
+
+def test_files_of_other_cascades_are_not_taken_for_versions(history: tuple[Path, Cascade]) -> None:
+    path, now = history
+    write_cascade(path.with_name("my-digits.cascade.v9.json"), now)
+    write_cascade(path.with_name("digits.cascade.v09.json"), now)
+    assert kept_versions(path) == [1, 2]
+
+
+def test_rollback_on_the_command_line(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    file, first = repository.file, repository.cascade
+    assert "version 0 of 'digits' was not kept; none is" in error_of(capsys, "rollback", file)
+    run(capsys, "gears", file, "window", "first")
+    assert run(capsys, "rollback", file, "--list") == "digits is at version 2; kept before it: 1\n"
+    assert run(capsys, "rollback", file) == "digits is at version 3, which is as version 1 was\n"
+    assert read_cascade(file) == replace(first, version=3)
+    run(capsys, "rollback", file)
+    assert read_cascade(file).gears == ("window", "first")
+    assert f"{file}: version 9 of 'digits'" in error_of(capsys, "rollback", file, "--version", "9")
