@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.calibration import Calibrator
+from cascade.calibrator import Calibrator
 from cascade.combine import Outputs, combined_score, member_probabilities, weighted_mean
 from cascade.policy import ACCEPT_ALL, Policy
 from cascade.scores import Array, OutputKind

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from cascade.scores import Array
 
+NUM_QUANTILES = 21
+
 Mask = NDArray[np.bool_]
 
 
@@ -117,3 +119,11 @@ def calibration_error(
     bins = np.searchsorted(edges, confidence, side="right")
     gaps = np.bincount(bins, weights * (confidence - correct))
     return float(np.abs(gaps).sum() / weights.sum())
+
+
+def score_quantiles(score: Array, weights: Array | None = None) -> list[float]:
+    """Of the first stage's scores, at equal steps from the lowest to the highest; each is the score of a row.
+    A server compares what it sees with them."""
+    at = np.linspace(0, 1, NUM_QUANTILES)
+    quantiles = np.quantile(score, at, weights=weights, method="inverted_cdf")
+    return [float(quantile) for quantile in quantiles]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from cascade.calibration import Calibrator
+from cascade.calibrator import Calibrator
 from cascade.errors import PolicyError
 from cascade.scores import score_named
 from cascade.window import Tie, Window

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cascade.calibration import Calibrator
+from cascade.calibrator import Calibrator
 from cascade.errors import FormatError, PolicyError
 from cascade.fields import Fields, number, numbers, read_json, strings, write_json
 from cascade.policy import ACCEPT_ALL, FORWARD_ALL, Placement, Policy, Subset

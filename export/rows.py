@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.cascade_file import TensorSpec
-from cascade.fitting.fit import MIN_ROWS
+from cascade.fitting.placement import MIN_ROWS
 from export.errors import RowsError
 
 FORMAT_VERSION = 1

@@ -5,7 +5,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import uvloop
@@ -13,12 +13,14 @@ import uvloop
 # gRPC's C++ core writes lines of its own beside our errors. Read when it is first imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+from serving.announcement import announcement
 from serving.config import ServerConfig
 from serving.errors import ServingError
 from serving.logs import start_logging
+from serving.processes.parent import run_parent
 from serving.registry import Registry
 from serving.server import run
-from serving.settings import GROUPS, PREFIX, SETTINGS, Setting, server_config
+from serving.settings import GROUPS, PREFIX, SETTINGS, Chosen, Setting, server_config
 from serving.settings_shown import as_toml, log_settings, toml_value
 from serving.settings_sources import CONFIG_VARIABLE, choose
 
@@ -40,13 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     start_logging(config.log)
     log_settings(chosen)
-    return _serve(config)
+    return _serve(config, chosen)
 
 
-def _serve(config: ServerConfig) -> int:
+def _serve(config: ServerConfig, chosen: Mapping[str, Chosen]) -> int:
+    def announce(registry: Registry, http_port: int, grpc_port: int) -> None:
+        _print(announcement(config, registry, http_port, grpc_port))
+
+    is_alone = config.num_processes == 1
+    life = run(config, announce) if is_alone else run_parent(config, chosen, _print)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(config, lambda *ready: _announce(config, *ready)))
+            runner.run(life)
     except ServingError as error:
         if config.log.format == "text":
             return _refused(error)
@@ -85,14 +92,9 @@ def _add_flag(group: Any, setting: Setting) -> None:
         group.add_argument(setting.flag, dest=setting.name, metavar=setting.kind.metavar, **told)
 
 
-def _announce(config: ServerConfig, registry: Registry, http_port: int, grpc_port: int) -> None:
-    """The one line that a script may wait for begins with `ready`. An s says that there is TLS."""
-    for served in registry.cascades.values():
-        policies = ", ".join(served.cascade.policies)
-        print(f"{served.name}: {served.num_stages} stages, policies {policies}", flush=True)
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    s = "" if config.safety.tls_cert is None else "s"
-    print(f"ready: http{s}://{host}:{http_port} grpc{s}://{host}:{grpc_port}", flush=True)
+def _print(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

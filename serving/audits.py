@@ -7,7 +7,7 @@ want of time or because a member failed, are counted as missing, since they are 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -33,11 +33,14 @@ class Audit:
 
 
 class Drawn(NamedTuple):
-    """Rows of an answered request, with their inputs."""
+    """Rows of an answered request, with their inputs. Each has been through the first so many of `stages`,
+    one less than there are at most; `outputs[slot]` is what those members made of them."""
 
     job: Job
     rows: Rows
     inputs: Mapping[str, NDArray[np.generic]]
+    stages: Rows
+    outputs: Sequence[NDArray[np.floating] | None]
 
 
 NOBODY: Rows = np.empty(0, np.intp)
@@ -118,10 +121,10 @@ class Auditor:
     def _over(self, drawn: list[Drawn], task: "asyncio.Task[Answer | None]") -> None:
         self._tasks.discard(task)
         answer, start = None if task.cancelled() else task.result(), 0
-        for job, rows, _ in drawn:
-            self._waiting_rows -= len(rows)
-            self._conclude(job, rows, answer, slice(start, start + len(rows)))
-            start += len(rows)
+        for one in drawn:
+            self._waiting_rows -= len(one.rows)
+            self._conclude(one.job, one.rows, answer, slice(start, start + len(one.rows)))
+            start += len(one.rows)
 
     def _conclude(self, job: Job, rows: Rows, answer: Answer | None, part: slice) -> None:
         """Rows for which a member gave nothing are missing, and no others."""
@@ -149,12 +152,40 @@ class Auditor:
 
 
 def _drawn(job: Job, rows: Rows) -> Drawn:
-    """With inputs of its own, so that those of the other rows need not be held."""
-    return Drawn(job, rows, {name: array[rows] for name, array in job.inputs.items()})
+    """With arrays of its own, so that those of the other rows need not be held."""
+    inputs = {name: array[rows] for name, array in job.inputs.items()}
+    outputs = [None if kept is None else kept[rows] for kept in job.outputs]
+    return Drawn(job, rows, inputs, _stages_through(job, rows), outputs)
+
+
+def _stages_through(job: Job, rows: Rows) -> Rows:
+    """None where a member was lost; the last one is asked again, for it is what concludes."""
+    stages = job.final_answer.exit_stage[rows].astype(np.intp)
+    if job.lost is not None:
+        stages[job.lost[rows].any(axis=1)] = 0
+    return np.minimum(stages, job.served.num_stages - 1)
 
 
 def _shadow(drawn: list[Drawn]) -> Job:
+    """A job of all members' own, of which those that the rows have been through need not be asked again."""
     served = drawn[0].job.served
     inputs = {name: np.concatenate([one.inputs[name] for one in drawn]) for name in drawn[0].inputs}
     terms = Terms(arrived_s=time.monotonic(), number=0, level=BACKGROUND_LEVEL)
-    return Job(served, "audit", served.whole_ensemble, None, inputs, terms)
+    job = Job(served, "audit", served.whole_ensemble, None, inputs, terms)
+    stages = np.concatenate([one.stages for one in drawn])
+    job.begins = [(int(stage), np.flatnonzero(stages == stage)) for stage in np.unique(stages)]
+    for slot in range(served.stage_slots[stages.max()].start):
+        job.outputs[slot] = _known(drawn, slot, served.num_classes)
+    return job
+
+
+def _known(drawn: list[Drawn], slot: int, num_classes: int) -> NDArray[np.floating]:
+    """What a member has made of the rows, `(rows, classes)`; any numbers for those that it did not see."""
+    kept = [one.outputs[slot] for one in drawn]
+    dtype = next((outputs.dtype for outputs in kept if outputs is not None), np.float32)
+    return np.concatenate(
+        [
+            np.empty((len(one.rows), num_classes), dtype) if outputs is None else outputs
+            for one, outputs in zip(drawn, kept, strict=True)
+        ]
+    )

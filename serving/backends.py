@@ -15,16 +15,20 @@ class TritonBackend:
     """Phases: `start`, any number of `load_member`, `stop`; all block. `stop` comes when nobody calls members
     any more. What is embedded runs as `session` says."""
 
-    def __init__(self, config: BackendConfig, repository: Path, session: SessionConfig) -> None:
+    def __init__(
+        self, config: BackendConfig, repository: Path, session: SessionConfig, started: str | None = None
+    ) -> None:
+        """`started` is where the bundled Triton answers, if another process has started it."""
         self._config = config
         self._session = session
         bundled = BundledConfig(repository=repository, log=config.triton_log)
-        self._supervised = Supervised(bundled) if config.start_triton else None
+        self._started = () if started is None else (started,)
+        self._supervised = Supervised(bundled) if config.start_triton and started is None else None
         self._triton: Triton | None = None
 
     def start(self) -> None:
         """StartupError where there is no Triton, and none can be started."""
-        own = (self._supervised.start(),) if self._supervised is not None else ()
+        own = (self._supervised.start(),) if self._supervised is not None else self._started
         self._triton = Triton(_triton_config(self._config, own))
         self._triton.wait_until_live()
 
@@ -48,6 +52,7 @@ def _triton_config(config: BackendConfig, own: tuple[str, ...]) -> TritonConfig:
     named = (config.triton_url or "").split(",")
     return TritonConfig(
         urls=own or tuple(url.strip() for url in named),
+        is_ours=config.start_triton,
         call_timeout_s=config.triton_timeout_s,
         tls=_tls(config),
         use_shared_memory=config.triton_shared_memory,

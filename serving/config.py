@@ -254,12 +254,15 @@ class DecisionLogConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """Where the server listens and what it serves. Port 0 takes any free one."""
+    """Where the server listens and what it serves. Port 0 takes any free one. Of several processes, process k
+    (from 1) answers HTTP at port `own_ports + k - 1` too, alone."""
 
     repository: Path
     host: str = "127.0.0.1"
     http_port: int = 8000
     grpc_port: int = 8001
+    num_processes: int = 1
+    own_ports: int | None = None
     grace_s: float = 30.0
     reload_s: float = 1.0
     allow_model_control: bool = False
@@ -286,8 +289,25 @@ class ServerConfig:
         require(not same, "grpc_port", self.grpc_port, "another than the HTTP port")
         is_safe = is_loopback(self.host) or self.safety.knows_clients or self.safety.insecure
         require(is_safe, "host", self.host, SAFE_HOST)
+        self._require_processes()
+
+    def _require_processes(self) -> None:
+        """What clients change would reach one of them only."""
+        number, first = self.num_processes, self.own_ports
+        require(number > 0, "num_processes", number, "positive")
+        if number == 1:
+            require(first is None, "own_ports", first, "given with --processes of 2 or more")
+            return
+        require(self.backend.is_triton, "num_processes", number, PROCESSES)
+        for name in ("allow_model_control", "allow_shared_memory"):
+            require(not getattr(self, name), name, getattr(self, name), "off with --processes of 2 or more")
+        if first is not None:
+            own = range(first, first + number)
+            fits = 0 < first <= 65536 - number and not {self.http_port, self.grpc_port} & {*own}
+            require(fits, "own_ports", first, f"the first of {number} ports, none of them the server's")
 
 
+PROCESSES = "1 without --backend triton: each process would hold all members, and threads for them"
 SAFE_HOST = "a loopback address, unless --token-file, --tls-client-ca or --insecure is given"
 
 

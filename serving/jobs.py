@@ -5,7 +5,7 @@ object stands for a single row.
 
 import math
 from asyncio import Future
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -99,6 +99,7 @@ class Job:
     `outputs[slot]` holds the raw outputs of a member for the rows that it ran, `(rows, classes)`;
     `arrived` counts, per row, the members of its present stage that have answered or failed.
     `lost[row, slot]`, there once a member has failed, says who gave nothing for a row, `loss` why.
+    `begins` are the stages at which its rows start, the first for all but those of an audit.
     `last_call_s` is when the answer must leave. `at[stage]` counts the rows that are under way there; `depth`
     is kept where there is a deadline, and holds for each row the stages it has been through, or LEFT.
     `gear` is that of its policy, None where the client chose it. Workers write into `answer`; where the job
@@ -110,6 +111,7 @@ class Job:
         "answer",
         "arrived",
         "at",
+        "begins",
         "cut_answer",
         "depth",
         "done",
@@ -163,6 +165,7 @@ class Job:
         self.num_rows = len(next(iter(inputs.values())))
         self.num_bytes = sum(map(_num_bytes, inputs.values()))
         self.remaining = self.num_rows
+        self.begins: Sequence[tuple[int, Rows]] = ((0, np.arange(self.num_rows)),)
         self.at = [0] * served.num_stages
         self.depth = None if math.isinf(terms.deadline_s) else np.zeros(self.num_rows, np.int8)
         self.answer = Answer(self.num_rows, served.num_classes)

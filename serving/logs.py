@@ -16,7 +16,12 @@ OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "task
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: what every record has, and the fields that this one was given (`extra`)."""
+    """One object a line: what every record has, and the fields that this one was given (`extra`); and which
+    of several processes it comes from."""
+
+    def __init__(self, process: int | None = None) -> None:
+        super().__init__()
+        self._of_process = {} if process is None else {"process": process}
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {
@@ -24,6 +29,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
+            **self._of_process,
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
@@ -31,9 +37,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields | extra | fields, default=str)
 
 
-def start_logging(config: LogConfig) -> None:
-    """For every library's lines, uvicorn's too, since all of them end at the root."""
-    formatter = JsonFormatter() if config.format == "json" else logging.Formatter(TEXT)
+def start_logging(config: LogConfig, process: int | None = None) -> None:
+    """For every library's lines, uvicorn's too, since all of them end at the root. `process` says which of
+    several this is."""
+    text = TEXT if process is None else TEXT.replace("%(message)s", f"process {process}: %(message)s")
+    formatter = JsonFormatter(process) if config.format == "json" else logging.Formatter(text)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler])

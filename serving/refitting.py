@@ -7,7 +7,7 @@ from typing import Any
 from cascade.cascade_file import Cascade
 from cascade.errors import CascadeError
 from cascade.fitting.budget import parse_budget
-from cascade.fitting.fit import MIN_ROWS
+from cascade.fitting.placement import MIN_ROWS
 from cascade.fitting.refit import forwarded_share, relaid
 from cascade.policy import Policy
 from cascade.scores import Array

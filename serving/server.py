@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from serving.http.asgi import App
 from serving.http.guard import TokenGuard
 from serving.http.infer import InferenceRoute
 from serving.http.protocol import BoundedProtocol, ConnectionLimits
+from serving.http.shared_port import SharedPort
 from serving.loading import Loader, LoadMember, read_cascades
 from serving.otlp import OtlpExport
 from serving.registry import Registry
@@ -40,6 +42,15 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 1024
 LAST_WORDS_S = 1.0
 DEFAULT_LIMITS = ConnectionLimits()
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Of one among several processes: which it is, from 1, and where the Triton answers that their parent
+    has started, if it has."""
+
+    number: int
+    triton: str | None = None
 
 
 class HttpServer(uvicorn.Server):
@@ -58,21 +69,31 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-async def run(config: ServerConfig, announce: Callable[[Registry, int, int], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `announce` gets the HTTP and gRPC ports once ready."""
+async def run(
+    config: ServerConfig, announce: Callable[[Registry, int, int], None], seat: Seat | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `announce` gets the HTTP and gRPC ports once ready. With a
+    `seat` these ports are shared."""
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     safety = load_safety(config)
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(closing(listen(config.host, config.http_port)))
+        listeners = [stack.enter_context(closing(each)) for each in _listeners(config, seat)]
         decisions = _decision_log(config.decision_log, stack)
-        engine = await _engine(config, decisions, stack)
+        engine = await _engine(config, decisions, seat, stack)
         services = stack.enter_context(closing(make_services(engine, config, decisions)))
         await stack.enter_async_context(
             watching(engine, config.repository, reload_s=config.reload_s, changed=services.health.changed)
         )
-        await _serve(services, config, safety, listener, announce, stop)
+        await _serve(services, config, safety, listeners, announce, stop)
+
+
+def _listeners(config: ServerConfig, seat: Seat | None) -> Iterator[socket.socket]:
+    """The one that counts first; then that of this process alone, if it is to have one."""
+    yield listen(config.host, config.http_port, is_shared=seat is not None)
+    if seat is not None and config.own_ports is not None:
+        yield listen(config.host, config.own_ports + seat.number - 1)
 
 
 def _decision_log(config: DecisionLogConfig, stack: AsyncExitStack) -> DecisionLog | None:
@@ -82,12 +103,14 @@ def _decision_log(config: DecisionLogConfig, stack: AsyncExitStack) -> DecisionL
     return stack.enter_context(closing(decisions))
 
 
-async def _engine(config: ServerConfig, decisions: DecisionLog | None, stack: AsyncExitStack) -> Engine:
+async def _engine(
+    config: ServerConfig, decisions: DecisionLog | None, seat: Seat | None, stack: AsyncExitStack
+) -> Engine:
     """Started, with all members loaded; what it needs ends after it."""
     tracer = _tracer(config.traces, stack)
     cascades = read_cascades(config.repository)
     scheduler, session = settle(config, cascades)
-    load_member = await _backend(config, session, stack)
+    load_member = await _backend(config, session, seat, stack)
     loader = Loader(config.repository, scheduler.max_batch_rows, session, load_member)
     # Nobody but the engine holds the registry: members that a reload replaces must go.
     engine = Engine(
@@ -113,11 +136,14 @@ def _tracer(config: TraceConfig, stack: AsyncExitStack) -> Tracer | None:
     return Tracer(export.emit, config.trace_share)
 
 
-async def _backend(config: ServerConfig, session: SessionConfig, stack: AsyncExitStack) -> LoadMember | None:
+async def _backend(
+    config: ServerConfig, session: SessionConfig, seat: Seat | None, stack: AsyncExitStack
+) -> LoadMember | None:
     """How members are loaded, where they do not run in this process."""
     if not config.backend.is_triton:
         return None
-    backend = TritonBackend(config.backend, config.repository, session)
+    started = None if seat is None else seat.triton
+    backend = TritonBackend(config.backend, config.repository, session, started)
     stack.push_async_callback(asyncio.to_thread, backend.stop)
     await asyncio.to_thread(backend.start)
     return backend.load_member
@@ -127,19 +153,23 @@ async def _serve(
     services: Services,
     config: ServerConfig,
     safety: Safety,
-    listener: socket.socket,
+    listeners: list[socket.socket],
     announce: Callable[[Registry, int, int], None],
     stop: asyncio.Event,
 ) -> None:
     streams = Streams()
-    grpc_server, grpc_port = await start_grpc(services, streams, config.host, config.grpc_port, safety)
-    http_server = HttpServer(http_config(services, config.grace_s, safety=safety))
-    http_task = asyncio.create_task(http_server.serve([listener]))
+    is_shared, http_port = config.num_processes > 1, listeners[0].getsockname()[1]
+    grpc_server, grpc_port = await start_grpc(
+        services, streams, config.host, config.grpc_port, safety, is_shared=is_shared
+    )
+    shared_port = http_port if is_shared else None
+    http_server = HttpServer(http_config(services, config.grace_s, safety=safety, shared_port=shared_port))
+    http_task = asyncio.create_task(http_server.serve(listeners))
     stopped = asyncio.create_task(stop.wait())
     listening = asyncio.create_task(http_server.is_listening.wait())
     await asyncio.wait({http_task, listening}, return_when=asyncio.FIRST_COMPLETED)
     if listening.done() and not stop.is_set():
-        announce(services.engine.registry, listener.getsockname()[1], grpc_port)
+        announce(services.engine.registry, http_port, grpc_port)
     listening.cancel()
     await asyncio.wait([http_task, stopped], return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -186,11 +216,12 @@ def http_config(
     grace_s: float,
     limits: ConnectionLimits = DEFAULT_LIMITS,
     safety: Safety = NO_SAFETY,
+    shared_port: int | None = None,
 ) -> uvicorn.Config:
     protocol: Any = partial(BoundedProtocol, limits=limits)
     tls = safety.tls
     return uvicorn.Config(
-        _guarded(InferenceRoute(services, make_app(services)), safety),
+        _guarded(InferenceRoute(services, _app(services, shared_port)), safety),
         http=protocol,
         ssl_context_factory=None if tls is None else lambda *_: tls.context,
         ws="none",
@@ -205,20 +236,29 @@ def http_config(
     )
 
 
+def _app(services: Services, shared_port: int | None) -> App:
+    app = make_app(services)
+    return app if shared_port is None else SharedPort(app, shared_port)
+
+
 def _guarded(app: App, safety: Safety) -> App:
     return app if safety.tokens is None else TokenGuard(app, safety.tokens)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, so that a port in use is known before members are loaded."""
+def listen(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A listening socket, so that a port in use is known before members are loaded. One that `is_shared` does
+    not listen yet, or connections would come to who cannot take them, and not to the others."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
         raise StartupError(f"HTTP port {port} on {host}: {error.strerror}") from None
-    listener.listen(BACKLOG)
+    if not is_shared:
+        listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener

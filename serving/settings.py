@@ -131,6 +131,13 @@ SETTINGS = (
     Setting("http-port", ServerConfig, "http_port", "0 takes a free one", LISTENING),
     Setting("grpc-port", ServerConfig, "grpc_port", "0 takes a free one", LISTENING),
     Setting(
+        "own-ports",
+        ServerConfig,
+        "own_ports",
+        "the first of ports, one a process, where each answers HTTP alone: its metrics, its console",
+        LISTENING,
+    ),
+    Setting(
         "allow-model-control",
         ServerConfig,
         "allow_model_control",
@@ -171,6 +178,7 @@ SETTINGS = (
         "so many first stages run in this process all the same",
         TRITON,
     ),
+    Setting("processes", ServerConfig, "num_processes", "that share the ports", TRITON),
     Setting("triton-log", BackendConfig, "triton_log", "file for what that one writes", TRITON),
     Setting(
         "triton-shared-memory",

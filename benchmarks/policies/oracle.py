@@ -7,7 +7,7 @@ two stages, to measure how much of the way from the paper's rule a fit has come.
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.calibration import isotonic
+from cascade.fitting.calibration import isotonic
 from cascade.fitting.table import Table
 from cascade.objectives.objective import Objective
 from cascade.objectives.selective import CoverageAtRisk, RiskAtCoverage

@@ -14,7 +14,8 @@ from cascade.errors import FitError, FormatError
 from cascade.fitting.budget import parse_budget
 from cascade.fitting.cheapest import cheapest
 from cascade.fitting.choice import STANDARD_ERRORS
-from cascade.fitting.fit import BUDGETED, METHODS, FitSettings, fit
+from cascade.fitting.fit import METHODS, FitSettings, fit
+from cascade.fitting.placement import BUDGETED
 from cascade.objectives.class_decision import ClassDecision
 from cascade.objectives.parse import FORMS, parse_objective
 from cascade.policy import KINDS, Policy

@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from cascade.calibration import fit_calibrator
+from cascade.fitting.calibration import fit_calibrator
 from cascade.fitting.certificate import Certificate, Ranked
 from cascade.fitting.shape import Laid, outcome_of
 from cascade.fitting.table import Index, Play, Table, play, subset_table

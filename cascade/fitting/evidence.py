@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from cascade.fitting.shape import Laid, outcome_of
 from cascade.fitting.table import Play, Table, play
 from cascade.intervals import share_interval
-from cascade.metrics import brier, calibration_error, event_log_loss, selective_risk
+from cascade.metrics import brier, calibration_error, event_log_loss, score_quantiles, selective_risk
 from cascade.objectives.objective import Objective
 from cascade.policy import Policy
 from cascade.scores import Array
 from cascade.window import Mask
-
-NUM_QUANTILES = 21
 
 
 def evidence_of(policy: Policy, laid: Laid, table: Table, objective: Objective) -> dict[str, Any]:
@@ -46,14 +44,6 @@ def evidence_of(policy: Policy, laid: Laid, table: Table, objective: Objective) 
     if objective.uses_ood:
         evidence["mixture"] = _mixture(accepted, outcome_of(table, played), table)
     return evidence
-
-
-def score_quantiles(score: Array, weights: Array | None = None) -> list[float]:
-    """Of the first stage's scores, at equal steps from the lowest to the highest; each is the score of a row.
-    A server compares what it sees with them."""
-    at = np.linspace(0, 1, NUM_QUANTILES)
-    quantiles = np.quantile(score, at, weights=weights, method="inverted_cdf")
-    return [float(quantile) for quantile in quantiles]
 
 
 def _mixture(accepted: Mask, outcome: Array, table: Table) -> dict[str, list[float | None]]:

@@ -17,6 +17,7 @@ from cascade.fitting.budget import Budget, parse_budget
 from cascade.fitting.certificate import Certificate
 from cascade.fitting.choice import MAX_ROWS, PAPER, Choice, Option, choose, options_for
 from cascade.fitting.evidence import evidence_of
+from cascade.fitting.placement import BUDGETED, MIN_ROWS, strict_threshold
 from cascade.fitting.shape import SHAPES, Laid, Task, laid_by
 from cascade.fitting.structure import structured
 from cascade.fitting.table import ALL_ROWS, DISAGREEING, NO_ROWS, Index, Table, tabulate
@@ -26,11 +27,8 @@ from cascade.policy import KINDS, Policy
 from cascade.scores import check_score, score_named
 from cascade.scores_file import DEFAULT_FAMILY, ScoresFile
 from cascade.stages import Stages
-from cascade.window import NOTHING, Window
 
-MIN_ROWS = 40
 MIN_OOD = 20
-BUDGETED = ("window", "threshold")
 METHODS = ("auto", "paper")
 
 
@@ -245,8 +243,3 @@ def divided(scores: ScoresFile, objective: Objective, settings: FitSettings) -> 
 def _drawn(groups: Index, share: float, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
     names = np.unique(groups)
     return np.isin(groups, rng.permutation(names)[: round(len(names) * share)])
-
-
-def strict_threshold(window: Window) -> float:
-    """The threshold below which lie just the scores of a window open below, its upper end included."""
-    return window.hi if window == NOTHING else float(np.nextafter(window.hi, np.inf))

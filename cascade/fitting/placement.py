@@ -15,7 +15,12 @@ from cascade.fitting.table import NO_ROWS, Cut, Table
 from cascade.metrics import midway
 from cascade.policy import Placement
 from cascade.scores import Array
-from cascade.window import Mask, Tie, Window, coin
+from cascade.window import NOTHING, Mask, Tie, Window, coin
+
+BUDGETED = ("window", "threshold")
+"""The kinds of policies whose windows are laid so."""
+
+MIN_ROWS = 40
 
 PLATEAU = 1e-3
 """A coin divides equal scores that make up more than this share of the rows; of smaller groups, and of a
@@ -158,3 +163,8 @@ def mean_cost(costs: Sequence[float], shares: Sequence[float]) -> float:
     """Cost per row where each stage forwards a share of the rows that reach it."""
     reaching = np.cumprod((1.0, *shares))
     return math.fsum(np.asarray(costs) * reaching)
+
+
+def strict_threshold(window: Window) -> float:
+    """The threshold below which lie just the scores of a window open below, its upper end included."""
+    return window.hi if window == NOTHING else float(np.nextafter(window.hi, np.inf))

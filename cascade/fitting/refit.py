@@ -14,11 +14,9 @@ import numpy as np
 
 from cascade.errors import FitError
 from cascade.fitting.budget import parse_budget, stage_costs
-from cascade.fitting.evidence import score_quantiles
-from cascade.fitting.fit import BUDGETED, MIN_ROWS, strict_threshold
-from cascade.fitting.placement import lay, mean_cost
+from cascade.fitting.placement import BUDGETED, MIN_ROWS, lay, mean_cost, strict_threshold
 from cascade.fitting.table import Cut
-from cascade.metrics import cost_macs
+from cascade.metrics import cost_macs, score_quantiles
 from cascade.policy import Policy
 from cascade.replay import replay
 from cascade.scores import Array

@@ -17,7 +17,8 @@ from functools import partial
 import numpy as np
 from scipy.ndimage import correlate1d
 
-from cascade.calibration import METHODS, Calibrator, better_method
+from cascade.calibrator import Calibrator
+from cascade.fitting.calibration import METHODS, better_method
 from cascade.fitting.placement import one_width, place, rank_of, spend
 from cascade.fitting.table import Cut, Play, Table, play
 from cascade.metrics import risk_coverage

@@ -133,14 +133,21 @@ def _traceparent(context: Context) -> str:
 
 
 async def start_grpc(
-    services: Services, streams: Streams, host: str, port: int, safety: Safety = NO_SAFETY
+    services: Services,
+    streams: Streams,
+    host: str,
+    port: int,
+    safety: Safety = NO_SAFETY,
+    *,
+    is_shared: bool = False,
 ) -> tuple[grpc.aio.Server, int]:
-    """A started server and the port it got. Without SO_REUSEPORT, which would let two servers share one
-    port without a word. gRPC bounds a message's length both as it comes and once it is unpacked."""
+    """A started server and the port it got. Unless the port `is_shared`, without SO_REUSEPORT, which would
+    let two servers share one without a word. gRPC bounds a message's length both as it comes and once it is
+    unpacked."""
     server = grpc.aio.server(
         interceptors=() if safety.tokens is None else (TokenGuard(safety.tokens),),
         options=[
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(is_shared)),
             ("grpc.max_receive_message_length", services.engine.limits.max_body_bytes),
             ("grpc.max_send_message_length", -1),
         ],

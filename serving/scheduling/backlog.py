@@ -95,7 +95,8 @@ class Backlog:
 
     def _admit(self, job: Job) -> None:
         self._num_bytes += job.num_bytes
-        self._enter(job, 0, job.num_rows)
+        for stage, rows in job.begins:
+            self._enter(job, stage, len(rows))
 
     def pressure(self, job: Job, now_s: float) -> float:
         """The wait that a new job must reckon with, as a share of the time that it allows."""

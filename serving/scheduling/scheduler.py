@@ -18,8 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from serving.config import SchedulerConfig
 from serving.jobs import Batch, Job, Order, Rows, ShapeKey, Work
 from serving.members import Member
@@ -163,8 +161,11 @@ class Scheduler:
         return sum(queue.num_rows for queue in self._queues.values())
 
     def submit(self, job: Job, now_s: float) -> list[Work]:
-        """All rows of a new job wait for the first stage."""
-        return self._enter(job, np.arange(job.num_rows), 0, now_s)
+        """All rows of a new job wait for the stage at which they begin."""
+        turned_away: list[Work] = []
+        for stage, rows in job.begins:
+            turned_away += self._enter(job, rows, stage, now_s)
+        return turned_away
 
     def forward(self, works: Iterable[Work], now_s: float) -> list[Work]:
         """Rows that a stage forwarded wait for the next one."""

@@ -49,8 +49,8 @@ class TritonConfig:
     """Where Triton answers gRPC (HOST:PORT, several of them the same models), and how long it is waited for.
 
     A call is given up after `call_timeout_s`, or when nobody waits for it any more. `ready_timeout_s` is for
-    the server to come up, and for its members to load. With `use_shared_memory` large tensors go through that
-    of this machine, where Triton runs too.
+    the server to come up, and each time for a member to load. With `use_shared_memory` large tensors go
+    through that of this machine, where Triton runs too. One that `is_ours` is told to load what it lacks.
     """
 
     urls: tuple[str, ...]
@@ -58,6 +58,7 @@ class TritonConfig:
     ready_timeout_s: float = 60.0
     tls: TlsConfig | None = None
     use_shared_memory: bool = False
+    is_ours: bool = False
 
     def __post_init__(self) -> None:
         require(len(self.urls) > 0, "urls", self.urls, "one address or more")

@@ -1,6 +1,7 @@
 """From a running Triton to members: what it has must be what their cascades say."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from serving.triton.failures import words
 from serving.triton.member import TritonMember
 from serving.triton.places import Places
 
+log = logging.getLogger("exitgate")
 Answer = TypeVar("Answer")
 LOOK_EVERY_S = 0.1
 LOADING = "LOADING"
@@ -35,17 +37,24 @@ class Triton:
         self._channel = connect(config)
         self._stub = GRPCInferenceServiceStub(self._channel)
         self._places = Places(self._stub) if config.use_shared_memory else None
-        self._ready_by_s = time.monotonic() + config.ready_timeout_s
 
     def wait_until_live(self) -> None:
         """StartupError where no address answers within the time for it, or memory cannot be shared."""
-        request, timeout_s = schema.ServerLiveRequest(), self.config.ready_timeout_s
-        try:
-            self._stub.ServerLive(request, timeout=timeout_s, wait_for_ready=True)
-        except grpc.RpcError as error:
-            raise StartupError(f"{self._where} does not answer: {words(error)}") from None
+        self._wait_until_live(time.monotonic() + self.config.ready_timeout_s)
         if self._places is not None:
             self._places.check(self.config.call_timeout_s)
+
+    def _wait_until_live(self, by_s: float) -> None:
+        """One that is being started again too, to which a connection may be there that is about to break."""
+        while True:
+            try:
+                left_s = max(0.0, by_s - time.monotonic())
+                self._stub.ServerLive(schema.ServerLiveRequest(), timeout=left_s, wait_for_ready=True)
+                return
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > by_s:
+                    raise StartupError(f"{self._where} does not answer: {words(error)}") from None
+            time.sleep(LOOK_EVERY_S)
 
     def close(self) -> None:
         """Calls under way fail, those of members too."""
@@ -57,9 +66,12 @@ class Triton:
         self, repository: Path, spec: MemberSpec, cascade: Cascade, max_rows: int
     ) -> TritonMember:
         """A member that Triton has ready, whose batches will have up to `max_rows`. Where this repository has
-        its file, that is compared; what Triton has elsewhere cannot be seen."""
+        its file, that is compared; what Triton has elsewhere cannot be seen. One that loads, and a Triton
+        that is away, are waited for."""
         _check_file(repository, spec, cascade)
-        self._wait_until_ready(spec)
+        by_s = time.monotonic() + self.config.ready_timeout_s
+        self._wait_until_live(by_s)
+        self._wait_until_ready(spec, by_s)
         name = {"name": spec.name, "version": str(spec.version)}
         metadata = self._ask(self._stub.ModelMetadata, schema.ModelMetadataRequest(**name))
         config = self._ask(self._stub.ModelConfig, schema.ModelConfigRequest(**name)).config
@@ -69,13 +81,28 @@ class Triton:
         timeout_s = self.config.call_timeout_s
         return TritonMember(spec, cascade, max_rows, datatype, self._channel, timeout_s, self._places)
 
-    def _wait_until_ready(self, spec: MemberSpec) -> None:
+    def _wait_until_ready(self, spec: MemberSpec, by_s: float) -> None:
         request = schema.ModelReadyRequest(name=spec.name, version=str(spec.version))
+        may_load = self.config.is_ours
         while not self._ask(self._stub.ModelReady, request).ready:
             state, text = self._state(spec)
-            if state != LOADING or time.monotonic() > self._ready_by_s:
+            if state == LOADING and time.monotonic() < by_s:
+                time.sleep(LOOK_EVERY_S)
+            elif state != LOADING and may_load:
+                may_load = False
+                self._load(spec, by_s)
+            else:
                 raise StartupError(f"member {spec.name!r}: {self._where} {text}")
-            time.sleep(LOOK_EVERY_S)
+
+    def _load(self, spec: MemberSpec, by_s: float) -> None:
+        """All versions that are there and that the model's configuration wants, which answer meanwhile."""
+        log.info("Triton is told to load %s", spec.name)
+        request = schema.RepositoryModelLoadRequest(model_name=spec.name)
+        try:
+            self._stub.RepositoryModelLoad(request, timeout=max(0.0, by_s - time.monotonic()))
+        except grpc.RpcError as error:
+            text = f"{error.code().name}: {words(error)}"
+            raise StartupError(f"member {spec.name!r}: {self._where} cannot load it: {text}") from None
 
     def _state(self, spec: MemberSpec) -> tuple[str, str]:
         """Of a version that is not ready, and what to say of it."""

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 
+from serving.backoff import Backoff
 from serving.errors import StartupError
 from serving.triton.bundled import Launch, TritonDidNotStart, TritonServer, command, laid_out, running, start
 from serving.triton.config import BundledConfig
@@ -20,8 +21,9 @@ log = logging.getLogger("exitgate")
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
-"""Who lived so long is no longer one that dies at once, and is started again after the first pause."""
 LOOK_EVERY_S = 0.1
+LOADING = ("--model-control-mode=explicit", "--load-model=*")
+"""All that is there when it starts, and when it is started again; later only what it is told to load."""
 
 
 class State(Enum):
@@ -82,25 +84,23 @@ class Supervised:
 
     def _launch(self, folder: Path) -> Launch:
         return Launch(
-            command=command(self.config.repository, folder, self.config.arguments),
+            command=command(self.config.repository, folder, (*LOADING, *self.config.arguments)),
             folder=folder,
             log=self.config.log or folder / "triton.log",
             stopping=self._stopping,
         )
 
     def _keep_up(self, launch: Launch) -> None:
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, steady_s=STEADY_S)
         while not self._stopping.is_set():
             began_s = time.monotonic()
             self._once(launch)
             if self._stopping.is_set():
                 return
             self.num_deaths += 1
-            if time.monotonic() - began_s > STEADY_S:
-                pause_s = FIRST_PAUSE_S
+            pause_s = backoff.pause_s(time.monotonic() - began_s)
             log.warning("Triton is started again in %g s", pause_s)
             self._stopping.wait(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             self._move(State.STARTING)
 
     def _once(self, launch: Launch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cascade.calibration import Calibrator
+from cascade.calibrator import Calibrator
 from cascade.cascade_file import (
     Cascade,
     Member,

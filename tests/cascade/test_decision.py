@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from cascade.calibration import Calibrator
+from cascade.calibrator import Calibrator
 from cascade.decision import ExitReason, conclude, conclude_subset, decide, judge_subset
 from cascade.errors import PolicyError
 from cascade.policy import ACCEPT_ALL, Policy, Subset

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cascade.calibration import Calibrator
+from cascade.calibrator import Calibrator
 from cascade.decision import ExitReason, conclude_subset
 from cascade.errors import FormatError, PolicyError
 from cascade.evaluate import evaluate

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cascade.calibration import Calibrator
+from cascade.calibrator import Calibrator
 from cascade.errors import PolicyError
 from cascade.policy import ACCEPT_ALL, ACCEPT_NONE, Placement, Policy, Subset
 

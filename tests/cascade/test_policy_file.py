@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cascade.calibration import Calibrator
+from cascade.calibrator import Calibrator
 from cascade.errors import FormatError
 from cascade.fitting.fit import FitSettings, fit
 from cascade.policy import ACCEPT_ALL, ACCEPT_NONE, FORWARD_ALL, Placement, Policy, Subset

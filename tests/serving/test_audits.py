@@ -16,6 +16,7 @@ from serving.errors import MemberFailed, StartupError
 from serving.jobs import Job
 from serving.messages import InferRequest
 from serving.registry import Registry
+from serving.scheduling.flows import BACKGROUND_LEVEL
 from tests.serving.scheduling.test_scheduler import cascade
 from tests.serving.test_answer_always import Fallible, eventually
 
@@ -101,7 +102,8 @@ def test_clients_statistics_know_nothing_of_audits() -> None:
         counters = setting.engine.statistics.cascades["c"]
         assert dict(counters.exits) == {("first", 1, "first"): 2}
         assert (counters.rows, counters.success.count, setting.engine.active_requests) == (2, 1, 0)
-        assert setting.engine.statistics.members["second/1"].rows == 2
+        members = setting.engine.statistics.members
+        assert (members["first/1"].rows, members["second/1"].rows) == (2, 2)
 
     run(scenario)
 
@@ -131,6 +133,29 @@ def test_rows_of_several_requests_are_run_together() -> None:
         labels = [audit.label.tolist() for _, audit in setting.decided if audit is not None]
         assert labels == [[0, 0], [1, 0], [1, 0], [1, 1]]
         assert setting.results == {"agreed": 5, "disagreed": 3}
+
+    run(scenario, AuditConfig(share=1.0, gather_rows=7, gather_s=60))
+
+
+def test_members_are_not_asked_again_for_rows_that_they_have_seen() -> None:
+    """But the last one, which concludes; and all of them where one gave nothing."""
+
+    async def scenario(setting: Setting) -> None:
+        await setting.infer(1.0, 3.0)
+        await setting.infer(5.0, -1.0, policy="full")
+        setting.first.error = MemberFailed("once")
+        await setting.infer(4.0)
+        setting.first.error = None
+        setting.first.seen, setting.second.seen = [], []
+        await setting.infer(-2.0, 2.5)
+        await eventually(lambda: len(setting.decided) == 4)
+        assert setting.first.seen == [[-2.0, 2.5], [4.0]]
+        assert sorted(np.concatenate(setting.second.seen)) == [-2.0, -1.0, 1.0, 2.5, 3.0, 4.0, 5.0]
+        labels = [audit.label.tolist() for _, audit in setting.decided if audit is not None]
+        assert labels == [[0, 1], [1, 1], [1], [1, 1]]
+        served = setting.decided[0][0].served
+        flow = served.flow("audit", served.whole_ensemble, None, BACKGROUND_LEVEL)
+        assert list(flow.rows) == [0, 0]  # nothing is reckoned with any more
 
     run(scenario, AuditConfig(share=1.0, gather_rows=7, gather_s=60))
 

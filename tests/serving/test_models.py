@@ -165,7 +165,7 @@ def test_what_cannot_be_loaded_changes_nothing(shared: tuple[Server, Path], repo
             pytest.raises(InferenceServerException, match=r"holds no cascade '\.\./digits'"),
         ):
             other.load_model("../digits")
-        with pytest.raises(InferenceServerException, match="'digits-0' is a member; only cascades"):
+        with pytest.raises(InferenceServerException, match="'digits-0' is a member, and no cascade"):
             client.unload_model("digits-0")
         assert client.infer("digits", [image(triton_http, repository.test.image[:1])]).as_numpy(
             "label"

@@ -6,8 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cascade.fitting.fit import FitSettings, divided, fit, strict_threshold
-from cascade.fitting.placement import cut_between, lay, mean_cost, one_width, place, rank_of, spend
+from cascade.fitting.fit import FitSettings, divided, fit
+from cascade.fitting.placement import (
+    cut_between,
+    lay,
+    mean_cost,
+    one_width,
+    place,
+    rank_of,
+    spend,
+    strict_threshold,
+)
 from cascade.fitting.table import NO_ROWS, Cut, Table, play, tabulate
 from cascade.objectives.parse import parse_objective
 from cascade.policy import Placement, Policy

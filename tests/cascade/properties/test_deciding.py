@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade.calibration import METHODS, Calibrator
+from cascade.calibrator import Calibrator
+from cascade.fitting.calibration import METHODS
 from cascade.fitting.fit import FitSettings, fit
 from cascade.metrics import risk_coverage
 from cascade.policy import Policy

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade.calibration import Calibrator
+from cascade.calibrator import Calibrator
 from cascade.cascade_file import Cascade, Member, TensorSpec
 from cascade.policy import KINDS, Policy
 from cascade.replay import replay

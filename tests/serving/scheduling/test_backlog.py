@@ -234,3 +234,13 @@ def test_the_loops_lag_counts_at_every_stage() -> None:
     books.take(job(1, 0.0, member), 0.0)
     with pytest.raises(TimedOut, match=r"the answer takes 0\.5 s; the request allows 0\.397 s"):
         books.take(job(1, 0.0, member, deadline_s=0.4), 0.0)
+
+
+def test_rows_that_begin_later_mean_only_what_is_left_of_them() -> None:
+    books, make = backlog(), served("a", "b")
+    late = job(20, 0.0, make, level=BACKGROUND_LEVEL)
+    late.begins = ((0, np.arange(5)), (1, np.arange(5, 20)))
+    books.enter(late)
+    assert (late.at, list(late.flow.rows)) == ([5, 15], [5, 15])
+    books.drop(late)
+    assert (late.at, list(late.flow.rows)) == ([0, 0], [0, 0])

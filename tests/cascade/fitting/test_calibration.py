@@ -7,8 +7,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import expit
 
-from cascade.calibration import METHODS, Calibrator, better_method, fit_calibrator
+from cascade.calibrator import Calibrator
 from cascade.errors import PolicyError
+from cascade.fitting.calibration import METHODS, better_method, fit_calibrator
 from cascade.metrics import brier
 
 

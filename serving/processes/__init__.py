@@ -1,0 +1,1 @@
+"""Several processes that serve the same repository at the same ports, and their parent."""
