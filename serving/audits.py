@@ -62,6 +62,7 @@ class Auditor:
         self._statistics = statistics
         self._done = done
         self._coin = np.random.default_rng()
+        self._passed_by = self._next_passed_by()
         self._tasks: set[asyncio.Task[Answer | None]] = set()
         self._gathered: dict[ServedCascade, list[Drawn]] = {}
         self._waiting_rows = 0
@@ -71,10 +72,22 @@ class Auditor:
         """The rows to be audited; those of a cascade of one stage have nobody to be compared with."""
         if not self._config.share or job.served.num_stages == 1:
             return NOBODY
-        return np.flatnonzero(self._coin.random(job.num_rows) < self._config.share)
+        drawn = []
+        while self._passed_by < job.num_rows:
+            drawn.append(self._passed_by)
+            self._passed_by += 1 + self._next_passed_by()
+        self._passed_by -= job.num_rows
+        return np.array(drawn, np.intp) if drawn else NOBODY
+
+    def _next_passed_by(self) -> int:
+        """As many as a coin would that is thrown for each row, at a throw for each that is drawn."""
+        return int(self._coin.geometric(self._config.share)) - 1 if self._config.share else 0
 
     def begin(self, job: Job, rows: Rows) -> None:
         """As many of the rows as there is room for."""
+        if rows is NOBODY:
+            self._done(job, None)
+            return
         room = 0 if self._is_closed else self._config.max_waiting_rows - self._waiting_rows
         self.missed(job, rows[room:])
         rows = rows[:room]
