@@ -3,16 +3,24 @@
 `NAME.cascade.json` is what is served; `NAME.cascade.vN.json` is what it was as version N.
 """
 
+import fcntl
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cascade.cascade_file import SUFFIX, Cascade, cascade_from_json, write_cascade
+from cascade.cascade_file import SUFFIX, Cascade, cascade_from_json, read_cascade, write_cascade
 from cascade.errors import FormatError
 from cascade.fields import read_json
 
 MOST_KEPT = 20
 """The oldest go first."""
+
+
+class NotKept(FormatError):
+    """No such version lies beside the cascade's file."""
 
 
 def kept_file(path: Path, version: int) -> Path:
@@ -31,26 +39,52 @@ def keep(path: Path, cascade: Cascade) -> None:
     write_cascade(kept_file(path, cascade.version), cascade)
 
 
+@contextmanager
+def sole_writer(repository: Path) -> Iterator[None]:
+    """Alone among those who replace cascades in this folder; waits for others."""
+    descriptor = os.open(repository, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def as_next(path: Path, new: Cascade) -> Cascade:
+    """With a number above all that were given out; a file that was put back by hand may have a lower one."""
+    return replace(new, version=max(new.version, *(version + 1 for version in kept_versions(path)), 1))
+
+
 def replace_cascade(path: Path, old: Cascade, new: Cascade) -> None:
-    """Write a version in place of the one that is there, which is kept."""
-    keep(path, old)
-    write_cascade(path, new)
+    """Write the version `as_next` in place of `old`, which is kept. FormatError where something else is
+    there by now."""
+    with sole_writer(path.parent):
+        if read_cascade(path) != old:
+            raise FormatError(f"{path} was changed by others meanwhile: ask again")
+        keep(path, old)
+        write_cascade(path, as_next(path, new))
+        prune(path)
+
+
+def prune(path: Path) -> None:
+    """Let go of the oldest versions."""
     for version in kept_versions(path)[:-MOST_KEPT]:
-        kept_file(path, version).unlink(missing_ok=True)
+        with suppress(OSError):  # it is not in the way
+            kept_file(path, version).unlink(missing_ok=True)
 
 
 def rolled_back(path: Path, now: Cascade, version: int | None = None) -> Cascade:
     """The next version of a cascade, which is as an earlier one was: by default as the one before this.
 
-    FormatError where that one was not kept, or its file is bad.
+    NotKept where it is not there, FormatError where its file is bad.
     """
     wanted = now.version - 1 if version is None else version
     kept = kept_versions(path)
     if wanted not in kept:
         there = f"kept are {', '.join(map(str, kept))}" if kept else "none is"
-        raise FormatError(f"version {wanted} of {now.name!r} was not kept; {there}")
+        raise NotKept(f"version {wanted} of {now.name!r} was not kept; {there}")
     file = kept_file(path, wanted)
     old = cascade_from_json(read_json(file), file.name)
     if (old.name, old.version) != (now.name, wanted):
         raise FormatError(f"{file.name}: holds version {old.version} of {old.name!r}")
-    return replace(old, version=now.version + 1)
+    return as_next(path, replace(old, version=now.version + 1))

@@ -18,7 +18,7 @@ from cascade.cascade_file import SUFFIX, Cascade, write_cascade
 from cascade.policy import Policy
 from cascade.scores import OutputKind, softmax
 from cascade.scores_file import ScoresFile, write_scores
-from cascade.versions import keep
+from cascade.versions import keep, prune
 from export.errors import RepositoryError, naming
 from export.inference import PROVIDERS
 from export.journal import file_digest
@@ -65,6 +65,7 @@ def export(plan: Plan, say: Callable[[str], None]) -> Export:
         with locked(repository):
             _check_unchanged(plan, members)
             publish(staging, repository)
+            prune(repository / file.name)
     return Export(members=members, cascade=cascade, tuning=tuning)
 
 

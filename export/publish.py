@@ -10,13 +10,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from filecmp import cmp
 from pathlib import Path
 
 from cascade.cascade_file import SUFFIX
 from cascade.inside import inside
+from cascade.versions import sole_writer
 from export.journal import Journal, has_journal, roll_back, sync
 
 STAGING = ".staging"
@@ -64,8 +65,10 @@ def staging_beside(repository: Path) -> Iterator[Staging]:
 
 @contextmanager
 def locked(repository: Path) -> Iterator[None]:
-    """Alone among exports; waits for others, and puts back what those that are no more have left."""
-    with _lock(repository.resolve()):
+    """Alone among those who change what is there; waits for others, and puts back what exports that are no
+    more have left."""
+    place = repository.resolve()
+    with _lock(place), sole_writer(place) if place.is_dir() else nullcontext():
         for left in _left_behind(repository):
             _recover(left, repository)
         yield

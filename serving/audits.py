@@ -43,6 +43,8 @@ class Drawn(NamedTuple):
     outputs: Sequence[NDArray[np.floating] | None]
 
 
+NUM_GAPS = 64
+LONGEST_GAP = 2**48
 NOBODY: Rows = np.empty(0, np.intp)
 Done = Callable[[Job, Audit | None], None]
 """Told of every answered request once its audit is over; None where it had none, or none was made."""
@@ -62,7 +64,7 @@ class Auditor:
         self._statistics = statistics
         self._done = done
         self._coin = np.random.default_rng()
-        self._passed_by = self._next_passed_by()
+        self._passed_by = int(self._gaps()[0]) - 1 if config.share else 0
         self._tasks: set[asyncio.Task[Answer | None]] = set()
         self._gathered: dict[ServedCascade, list[Drawn]] = {}
         self._waiting_rows = 0
@@ -72,16 +74,19 @@ class Auditor:
         """The rows to be audited; those of a cascade of one stage have nobody to be compared with."""
         if not self._config.share or job.served.num_stages == 1:
             return NOBODY
-        drawn = []
-        while self._passed_by < job.num_rows:
-            drawn.append(self._passed_by)
-            self._passed_by += 1 + self._next_passed_by()
-        self._passed_by -= job.num_rows
-        return np.array(drawn, np.intp) if drawn else NOBODY
+        if self._passed_by >= job.num_rows:
+            self._passed_by -= job.num_rows
+            return NOBODY
+        places = np.array([self._passed_by])
+        while places[-1] < job.num_rows:
+            places = np.append(places, places[-1] + np.cumsum(self._gaps()))
+        num_drawn = int(np.searchsorted(places, job.num_rows))
+        self._passed_by = int(places[num_drawn]) - job.num_rows
+        return places[:num_drawn]
 
-    def _next_passed_by(self) -> int:
-        """As many as a coin would that is thrown for each row, at a throw for each that is drawn."""
-        return int(self._coin.geometric(self._config.share)) - 1 if self._config.share else 0
+    def _gaps(self) -> NDArray[np.int64]:
+        """From one row that is drawn to the next: as a coin would leave them that is thrown for each row."""
+        return np.minimum(self._coin.geometric(self._config.share, NUM_GAPS), LONGEST_GAP)
 
     def begin(self, job: Job, rows: Rows) -> None:
         """As many of the rows as there is room for."""

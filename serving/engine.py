@@ -147,6 +147,8 @@ class Engine:
         self._auditor.begin(job, drawn)
         if job.remaining == 0:  # or some may be in a worker's hands
             job.inputs = {}
+            if len(drawn):  # the audit has those of its rows, and may last
+                job.outputs = [None] * len(job.outputs)
 
     async def _run_audit(self, job: Job) -> None:
         self._backlog.enter(job)

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 from cascade.cascade_file import NAME, SUFFIX, Cascade, read_cascade
 from cascade.cascade_file import Member as MemberSpec
 from cascade.errors import CascadeError
-from cascade.versions import replace_cascade
+from cascade.versions import as_next, replace_cascade
 from serving.config import SessionConfig
 from serving.errors import (
     InvalidRequest,
@@ -18,7 +18,7 @@ from serving.errors import (
     MemberFailed,
     NotFound,
     StartupError,
-    Unsupported,
+    Unavailable,
 )
 from serving.members import DEFAULT_SESSION, Member, OnnxMember, load_member, warm_up
 from serving.registry import Registry
@@ -71,16 +71,20 @@ class Loader:
 
     def replace(self, name: str, registry: Registry, make: Callable[[Cascade], Cascade]) -> Registry:
         """With what `make` makes of a cascade, once it is loaded and written. NotFound where there is none;
-        InvalidRequest where its file is another than what is served, or cannot be written."""
+        InvalidRequest where its file is another than what is served; Unavailable where it cannot be
+        written."""
         now, file = registry.cascade(name).cascade, self.repository / (name + SUFFIX)
         if not file.is_file() or _read(file) != now:
             raise InvalidRequest(f"the file of {name!r} is not what is served; load it first, or put it back")
-        new = make(now)
+        new = as_next(file, make(now))
         changed = registry.with_cascade(self._served(new, registry))
         try:
             replace_cascade(file, now, new)
+        except CascadeError:
+            raise InvalidRequest(f"the file of {name!r} was changed meanwhile; ask again") from None
         except OSError as error:
-            raise Unsupported(f"this server cannot write to its repository: {error.strerror}") from None
+            log.error("%s cannot be written: %s", file, error)
+            raise Unavailable(f"the server cannot write to its repository: {error.strerror}") from None
         return changed
 
     def _served(self, cascade: Cascade, registry: Registry) -> ServedCascade:

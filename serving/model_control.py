@@ -7,9 +7,9 @@ from typing import Any
 
 from cascade.cascade_file import SUFFIX, Cascade
 from cascade.errors import CascadeError
-from cascade.versions import rolled_back
+from cascade.versions import NotKept, rolled_back
 from serving.engine import Engine
-from serving.errors import InvalidRequest, Unsupported
+from serving.errors import InvalidRequest, StartupError, Unsupported
 from serving.refitting import refit_on_recent
 
 KINDS = {str: "a text", bool: "true or false", int: "a whole number"}
@@ -56,8 +56,10 @@ class ModelControl:
         _check_known("refit", wanted, {"policy": str, "dry_run": bool})
         served = self._engine.registry.cascade(name)
         refit = await asyncio.to_thread(refit_on_recent, served, wanted.get("policy"))
-        if not wanted.get("dry_run", False):
-            await self._replace(name, refit.apply)
+        refit.apply(served.cascade)  # what is refused is so in a dry run too
+        if wanted.get("dry_run", False):
+            return {"name": name, "version": served.cascade.version} | refit.told()
+        await self._replace(name, refit.apply)
         return self._told(name) | refit.told()
 
     async def roll_back(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,8 +87,10 @@ class ModelControl:
 def _rolled_back(file: Path, now: Cascade, version: int | None) -> Cascade:
     try:
         return rolled_back(file, now, version)
-    except CascadeError as error:
+    except NotKept as error:
         raise InvalidRequest(str(error)) from None
+    except (CascadeError, OSError) as error:  # they name paths
+        raise StartupError(str(error)) from None
 
 
 def _check_known(verb: str, wanted: Mapping[str, Any], known: Mapping[str, type]) -> None:

@@ -60,7 +60,7 @@ class Refit:
     def _figures(self, policy: Policy) -> Mapping[str, Any]:
         forwarded, share, cost = [], 1.0, self.costs[0]
         for stage, scores in enumerate(self.stage_scores):
-            share *= forwarded_share(policy, stage, scores)
+            share *= forwarded_share(policy, stage, _enough(scores))
             cost += share * self.costs[stage + 1]
             forwarded.append(share)
         return {"forwards": forwarded_scores(policy), "forwarded": forwarded, "cost": cost / self.costs[0]}
@@ -76,13 +76,17 @@ def refit_on_recent(served: ServedCascade, policy: str | None) -> Refit:
             f"policy {name!r}: {len(recent[0])} rows were seen since this version was loaded, and {FEW_ROWS} "
             "are needed to lay its windows again"
         )
-    stage_scores = tuple(scores if len(scores) >= MIN_ROWS else scores[:0] for scores in recent)
     try:
         costs = _costs(served, old)
-        new = relaid(old, stage_scores, costs)
+        new = relaid(old, [_enough(scores) for scores in recent], costs)
     except CascadeError as error:
         raise InvalidRequest(f"policy {name!r}: {error}") from None
-    return Refit(served.cascade, name, stage_scores, costs, new)
+    return Refit(served.cascade, name, recent, costs, new)
+
+
+def _enough(scores: Array) -> Array:
+    """None of them where they are too few to lay a window on."""
+    return scores if len(scores) >= MIN_ROWS else scores[:0]
 
 
 def _costs(served: ServedCascade, policy: Policy) -> tuple[float, ...]:

@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> None:
     now = read_cascade(options.cascade)
     if options.list:
         kept = ", ".join(map(str, kept_versions(options.cascade))) or "none"
-        print(f"{now.name} is at version {now.version}; kept before it: {kept}")
+        print(f"{now.name} is at version {now.version}; kept: {kept}")
         return
     with naming(options.cascade):
         new = rolled_back(options.cascade, now, options.version)

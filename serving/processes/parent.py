@@ -35,20 +35,31 @@ async def run_parent(
         http = stack.enter_context(reserve("HTTP", config.host, config.http_port))
         grpc = stack.enter_context(reserve("gRPC", config.host, config.grpc_port))
         ports = {"http-port": http.getsockname()[1], "grpc-port": grpc.getsockname()[1]}
-        triton = await _triton(config, stack)
+        triton = await _triton(config, stack, stop)
+        if stop.is_set():
+            return
         settings = stack.enter_context(_as_file(chosen, ports))
         processes = [Process(number + 1, settings, triton) for number in range(config.num_processes)]
         stack.push_async_callback(_stop, processes, config.grace_s)
         await _keep_up(processes, stop, announce)
 
 
-async def _triton(config: ServerConfig, stack: AsyncExitStack) -> list[str]:
-    """Where the one answers that is started here."""
+async def _triton(config: ServerConfig, stack: AsyncExitStack, stop: asyncio.Event) -> list[str]:
+    """Where the one answers that is started here; nowhere if `stop` came first, which is not kept waiting."""
     if not config.backend.start_triton:
         return []
     supervised = Supervised(BundledConfig(repository=config.repository, log=config.backend.triton_log))
     stack.push_async_callback(asyncio.to_thread, supervised.stop)
-    return [await asyncio.to_thread(supervised.start)]
+    starting = asyncio.create_task(asyncio.to_thread(supervised.start))
+    stopped = asyncio.create_task(stop.wait())
+    either: set[asyncio.Task[Any]] = {starting, stopped}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not stop.is_set():
+        return [await starting]
+    await asyncio.to_thread(supervised.stop)
+    await asyncio.gather(starting, return_exceptions=True)
+    return []
 
 
 @contextmanager
@@ -73,8 +84,10 @@ async def _keep_up(
         announce([*cascades, f"{len(processes)} processes share the ports", line])
     elif not ready.done():
         ready.cancel()
+    if stop.is_set():
+        await asyncio.gather(ready, return_exceptions=True)
     await stopped
 
 
 async def _stop(processes: list[Process], grace_s: float) -> None:
-    await asyncio.gather(*(process.stop(grace_s) for process in processes))
+    await asyncio.gather(*(process.stop(grace_s) for process in processes), return_exceptions=True)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -40,26 +41,26 @@ class Process:
     async def stop(self, grace_s: float) -> None:
         """It drains; what is left of it after the grace period, and a little more, is killed."""
         self._stopping.set()
-        self._signal("terminate")
+        self._send(signal.SIGTERM)
         _, late = await asyncio.wait({self._life}, timeout=grace_s + LAST_WORDS_S)
         if late:
             log.error("process %d did not end in time, and is killed", self._number)
-            self._signal("kill")
+            self._send(signal.SIGKILL)
         await self._life
 
-    def _signal(self, name: str) -> None:
+    def _send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             if self._running is not None:
-                getattr(self._running, name)()
+                self._running.send_signal(number)
 
     async def _live(self) -> None:
         backoff = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, steady_s=STEADY_S)
         while not self._stopping.is_set():
             began_s = time.monotonic()
-            code = await self._once()
+            ended = await self._ended()
             if self._stopping.is_set():
                 return
-            told = self._refusal or f"process {self._number} ended with {code}"
+            told = self._refusal or f"process {self._number} {ended}"
             if not self.ready.done():
                 self.ready.set_exception(StartupError(told))
                 return
@@ -67,6 +68,14 @@ class Process:
             log.error("%s; process %d is started again in %g s", told, self._number, pause_s)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
+
+    async def _ended(self) -> str:
+        """From a start to its end, and how it came to it. Whatever goes wrong, it is over then."""
+        try:
+            return f"ended with {await self._once()}"
+        except Exception as error:
+            self._send(signal.SIGKILL)
+            return f"was lost: {error}"
 
     async def _once(self) -> int:
         """From a start to its end; the exit code."""
@@ -81,13 +90,19 @@ class Process:
         )
         self._running = process
         if self._stopping.is_set():
-            self._signal("terminate")
-        assert process.stdout is not None
+            self._send(signal.SIGTERM)
+        if process.stdout is None:
+            raise AssertionError("its output was asked for")
         async for line in process.stdout:
-            self._hear(json.loads(line))
+            self._hear(line)
         return await process.wait()
 
-    def _hear(self, said: dict[str, object]) -> None:
+    def _hear(self, line: bytes) -> None:
+        try:
+            said = json.loads(line)
+        except ValueError:  # some library's own words
+            log.warning("process %d: %s", self._number, line.decode(errors="replace").rstrip())
+            return
         self._refusal = str(said.get("refused", ""))
         lines = said.get("ready")
         if isinstance(lines, list):

@@ -1,6 +1,7 @@
 """Versions that were replaced are kept, and come back as the next one."""
 
 import itertools
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,16 @@ import pytest
 
 from cascade.cascade_file import Cascade, read_cascade, write_cascade
 from cascade.errors import FormatError
-from cascade.versions import MOST_KEPT, kept_file, kept_versions, replace_cascade, rolled_back
+from cascade.versions import (
+    MOST_KEPT,
+    as_next,
+    keep,
+    kept_file,
+    kept_versions,
+    replace_cascade,
+    rolled_back,
+    sole_writer,
+)
 from tests.cascade.command_line import error_of, run
 from tests.repositories import Repository
 
@@ -22,6 +32,7 @@ def numbered(cascade: Cascade, version: int) -> Cascade:
 def history(repository: Repository) -> tuple[Path, Cascade]:
     """The file of version 3, with 1 and 2 kept."""
     versions = [numbered(repository.cascade, number) for number in (1, 2, 3)]
+    write_cascade(repository.file, versions[0])
     for old, new in itertools.pairwise(versions):
         replace_cascade(repository.file, old, new)
     return repository.file, versions[-1]
@@ -43,6 +54,7 @@ def test_an_earlier_version_comes_back_as_the_next(
 
 
 def test_only_the_newest_are_kept(repository: Repository) -> None:
+    write_cascade(repository.file, numbered(repository.cascade, 1))
     for version in range(1, MOST_KEPT + 4):
         replace_cascade(
             repository.file, numbered(repository.cascade, version), numbered(repository.cascade, version + 1)
@@ -59,6 +71,39 @@ def test_what_was_not_kept_is_refused_with_what_was(history: tuple[Path, Cascade
         rolled_back(path, now)
 
 
+def test_what_others_wrote_meanwhile_is_not_replaced(history: tuple[Path, Cascade]) -> None:
+    path, now = history
+    theirs = numbered(now, 4)
+    write_cascade(path, theirs)
+    with pytest.raises(FormatError, match="was changed by others meanwhile"):
+        replace_cascade(path, now, numbered(now, 4))
+    assert (read_cascade(path), kept_versions(path)) == (theirs, [1, 2])
+
+
+def test_who_replaces_a_cascade_waits_for_others(history: tuple[Path, Cascade]) -> None:
+    path, now = history
+    with sole_writer(path.parent):
+        waiting = threading.Thread(target=replace_cascade, args=(path, now, numbered(now, 4)))
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        assert read_cascade(path) == now
+    waiting.join(10)
+    assert read_cascade(path) == numbered(now, 4)
+
+
+def test_a_number_is_given_out_once(history: tuple[Path, Cascade]) -> None:
+    """Version 1 was put back by hand, and 2 and 3 had been."""
+    path, now = history
+    keep(path, now)
+    first = numbered(now, 1)
+    write_cascade(path, first)
+    assert as_next(path, replace(first, version=2)).version == 4
+    replace_cascade(path, first, replace(first, version=2))
+    assert read_cascade(path) == replace(first, version=4)
+    assert kept_versions(path) == [1, 2, 3]
+
+
 def test_files_of_other_cascades_are_not_taken_for_versions(history: tuple[Path, Cascade]) -> None:
     path, now = history
     write_cascade(path.with_name("my-digits.cascade.v9.json"), now)
@@ -70,7 +115,7 @@ def test_rollback_on_the_command_line(repository: Repository, capsys: pytest.Cap
     file, first = repository.file, repository.cascade
     assert "version 0 of 'digits' was not kept; none is" in error_of(capsys, "rollback", file)
     run(capsys, "gears", file, "window", "first")
-    assert run(capsys, "rollback", file, "--list") == "digits is at version 2; kept before it: 1\n"
+    assert run(capsys, "rollback", file, "--list") == "digits is at version 2; kept: 1\n"
     assert run(capsys, "rollback", file) == "digits is at version 3, which is as version 1 was\n"
     assert read_cascade(file) == replace(first, version=3)
     run(capsys, "rollback", file)

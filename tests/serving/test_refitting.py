@@ -14,7 +14,7 @@ from cascade.cascade_file import read_cascade, write_cascade
 from cascade.fitting.refit import relaid
 from cascade.policy import Policy
 from cascade.replay import replay
-from cascade.versions import kept_versions
+from cascade.versions import kept_file, kept_versions
 from serving.errors import InvalidRequest
 from serving.refitting import Refit
 from tests.repositories import Repository, make_repository
@@ -117,6 +117,26 @@ def test_a_file_that_is_not_what_is_served_is_left_alone(server: Server, reposit
     assert repository.file.read_bytes() == before
 
 
+def test_a_kept_file_that_is_bad_tells_no_path(server: Server, repository: Repository) -> None:
+    kept_file(repository.file, 7).write_text("{")
+    status, said = ask(server, ROLLBACK, version=7)
+    assert status == 400
+    assert said["error"] == "the cascade cannot be loaded; the server's log says why"
+    assert read_cascade(repository.file) == repository.cascade
+
+
+def test_a_repository_that_cannot_be_written_leaves_all_as_it_was(
+    server: Server, repository: Repository
+) -> None:
+    """A folder lies where the version would be kept."""
+    infer(server, repository)
+    kept_file(repository.file, 1).mkdir()
+    status, said = ask(server, REFIT)
+    assert (status, "cannot write to its repository" in said["error"]) == (503, True)
+    assert read_cascade(repository.file) == repository.cascade
+    assert version_of(infer(server, repository)) == "1"
+
+
 @pytest.mark.parametrize(
     ("path", "wanted", "status", "message"),
     [
@@ -172,6 +192,7 @@ def test_gears_that_would_be_out_of_order_are_refused(repository: Repository) ->
     with serving(repository.path, "--allow-model-control") as running:
         infer(running, repository, "cheap")
         status, said = ask(running, REFIT, policy="cheap")
+        assert ask(running, REFIT, policy="cheap", dry_run=True) == (status, said)
     assert status == 400
     assert "gears go from the dearest to the cheapest" in said["error"]
     assert repository.file.read_bytes() == before
