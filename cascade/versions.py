@@ -83,8 +83,13 @@ def rolled_back(path: Path, now: Cascade, version: int | None = None) -> Cascade
     if wanted not in kept:
         there = f"kept are {', '.join(map(str, kept))}" if kept else "none is"
         raise NotKept(f"version {wanted} of {now.name!r} was not kept; {there}")
-    file = kept_file(path, wanted)
+    return as_next(path, replace(read_kept(path, wanted), version=now.version + 1))
+
+
+def read_kept(path: Path, version: int) -> Cascade:
+    """FormatError where the file is bad, or holds something else."""
+    file, name = kept_file(path, version), path.name.removesuffix(SUFFIX)
     old = cascade_from_json(read_json(file), file.name)
-    if (old.name, old.version) != (now.name, wanted):
+    if (old.name, old.version) != (name, version):
         raise FormatError(f"{file.name}: holds version {old.version} of {old.name!r}")
-    return as_next(path, replace(old, version=now.version + 1))
+    return old

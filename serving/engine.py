@@ -275,7 +275,7 @@ class Engine:
         what was served before stays.
         """
         await self._change(lambda loader, registry: loader.load(name, registry))
-        log.info("loaded %s", name)
+        log.info("loaded %s, version %s", name, self.registry.cascades[name].version)
 
     async def replace(self, name: str, make: Callable[[Cascade], Cascade]) -> None:
         """Serve what `make` makes of a cascade, and write it in place of the one there is, which is kept

@@ -9,8 +9,8 @@ from serving.http.asgi import App, Receive, Scope, Send
 
 OF_ONE = frozenset((b"/metrics", b"/v2/console/state"))
 TEXT = (
-    "several processes share this port, and each has counters of its own: ask them at their own ports, "
-    "from --own-ports on"
+    "several processes share this port, and each has counters of its own: ask each at its own port, from "
+    "--own-ports on"
 )
 
 

@@ -4,6 +4,7 @@ python -m serving.triton.installation     # exit code 0 if it can be installed h
 """
 
 import platform
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -13,6 +14,8 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PACKAGES = FOLDER / "lib" / f"python{PYTHON}" / "site-packages"
 TRITON = PACKAGES / "pytriton" / "tritonserver"
 GLIBC = (2, 35)
+OWN_BACKEND = "python"
+BACKEND = re.compile(r'^\s*(?:backend|platform)\s*:\s*"(?P<backend>\w+)"', re.MULTILINE)
 
 
 def missing() -> str | None:
@@ -22,6 +25,20 @@ def missing() -> str | None:
     if not TRITON.exists():
         return f"{FOLDER.name} has no Triton for Python {PYTHON}: `make triton` installs it"
     return None
+
+
+def unknown_backends(repository: Path) -> str | None:
+    """Which models of a repository it has no backend for, if there are some: it would not start at all."""
+    found = [
+        (file.parent.name, BACKEND.search(file.read_text())) for file in repository.glob("*/config.pbtxt")
+    ]
+    others = sorted(model for model, named in found if named and named["backend"] != OWN_BACKEND)
+    if not others:
+        return None
+    return (
+        f"the bundled Triton has the backend {OWN_BACKEND} alone, and these were exported for another: "
+        f"{', '.join(others)}; export them with --triton-backend {OWN_BACKEND}"
+    )
 
 
 def obstacle() -> str | None:

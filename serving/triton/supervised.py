@@ -15,7 +15,7 @@ from serving.backoff import Backoff
 from serving.errors import StartupError
 from serving.triton.bundled import Launch, TritonDidNotStart, TritonServer, command, laid_out, running, start
 from serving.triton.config import BundledConfig
-from serving.triton.installation import missing
+from serving.triton.installation import missing, unknown_backends
 
 log = logging.getLogger("exitgate")
 FIRST_PAUSE_S = 0.5
@@ -59,7 +59,7 @@ class Supervised:
 
     def start(self) -> str:
         """Wait until it is ready, and say where it answers gRPC. StartupError where it cannot be started."""
-        if reason := missing():
+        if reason := missing() or unknown_backends(self.config.repository):
             raise StartupError(reason)
         self._thread.start()
         return self._first.result().grpc
@@ -109,7 +109,9 @@ class Supervised:
             with ExitStack() as stack:
                 self.server = self._started(launch, stack)
                 self._move(State.READY)
-                if not self._first.done():
+                if self._first.done():
+                    log.info("Triton is ready again")
+                else:
                     self._first.set_result(self.server)
                 self._watch(self.server)
         except TritonDidNotStart as error:

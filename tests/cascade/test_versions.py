@@ -1,6 +1,7 @@
 """Versions that were replaced are kept, and come back as the next one."""
 
 import itertools
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -115,9 +116,18 @@ def test_rollback_on_the_command_line(repository: Repository, capsys: pytest.Cap
     file, first = repository.file, repository.cascade
     assert "version 0 of 'digits' was not kept; none is" in error_of(capsys, "rollback", file)
     run(capsys, "gears", file, "window", "first")
-    assert run(capsys, "rollback", file, "--list") == "digits is at version 2; kept: 1\n"
+    listed = run(capsys, "rollback", file, "--list").splitlines()
+    policies = "policies window (default), threshold, agreement, first, full"
+    assert re.fullmatch(rf"version 1, until 20\d\d-.*: {re.escape(policies)}", listed[0])
+    assert listed[1:] == [f"version 2, now: {policies}; gears window, first"]
     assert run(capsys, "rollback", file) == "digits is at version 3, which is as version 1 was\n"
     assert read_cascade(file) == replace(first, version=3)
     run(capsys, "rollback", file)
     assert read_cascade(file).gears == ("window", "first")
+    good = file.read_text()
+    file.write_text("{")
+    refused = error_of(capsys, "rollback", file)
+    assert "not JSON" in refused
+    assert "digits.cascade.v3.json, the newest that was kept, can be copied to its place" in refused
+    file.write_text(good)
     assert f"{file}: version 9 of 'digits'" in error_of(capsys, "rollback", file, "--version", "9")

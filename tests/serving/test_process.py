@@ -11,6 +11,7 @@ import pytest
 from serving.errors import StartupError
 from serving.processes import process as under_test
 from serving.processes.process import Process
+from tests.serving.test_answer_always import eventually
 
 READY = "import json, time; print(json.dumps({'ready': ['here']}), flush=True); "
 
@@ -48,17 +49,14 @@ def test_lines_of_others_are_passed_on(
     async def scenario(one: Process) -> None:
         assert await one.ready == ["here"]
 
-    run(
-        monkeypatch,
-        lambda _: python("print('a library says', flush=True); " + READY + "time.sleep(60)"),
-        scenario,
-    )
+    code = "print('a library says', flush=True); " + READY + "time.sleep(60)"
+    run(monkeypatch, lambda _: python(code), scenario)
     assert "process 1: a library says" in caplog.messages
 
 
 def test_one_that_cannot_be_started_at_first_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(one: Process) -> None:
-        with pytest.raises(StartupError, match="process 1 was lost: .*no-such-program"):
+        with pytest.raises(StartupError, match="process 1 was lost: "):
             await one.ready
 
     run(monkeypatch, lambda _: ["/no-such-program"], scenario)
@@ -72,8 +70,7 @@ def test_one_that_cannot_be_started_again_is_tried_again(
 
     async def scenario(one: Process) -> None:
         await one.ready
-        while sum("is ready" in message for message in caplog.messages) < 2:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: sum("is ready" in message for message in caplog.messages) == 2)
 
     caplog.set_level("INFO")
     run(monkeypatch, command, scenario)

@@ -5,6 +5,9 @@ let token = sessionStorage.getItem(KEY);
 
 export class Unauthorized extends Error {}
 
+// The server answers, and says why not.
+export class Refused extends Error {}
+
 export function setToken(value) {
   token = value;
   sessionStorage.setItem(KEY, value);
@@ -17,7 +20,7 @@ async function ask(path, options = {}) {
   const response = await fetch(path, { ...options, headers, cache: "no-store" });
   if (response.status === 401) throw new Unauthorized();
   const document = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(document.error ?? `status ${response.status}`);
+  if (!response.ok) throw new Refused(document.error ?? `status ${response.status}`);
   return document;
 }
 

@@ -1,6 +1,6 @@
 // Reads the server's state each second and shows it.
 
-import { fetchState, hasToken, setToken, Unauthorized } from "./api.js";
+import { fetchState, hasToken, Refused, setToken, Unauthorized } from "./api.js";
 import { Ask } from "./ask.js";
 import { byId, setOptions } from "./dom.js";
 import { drawFlow } from "./flow.js";
@@ -29,7 +29,7 @@ async function poll() {
     }
   } catch (error) {
     if (error instanceof Unauthorized) await askForToken();
-    else tellStatus("No answer from the server", "bad");
+    else tellStatus(error instanceof Refused ? error.message : "No answer from the server", "bad");
   }
   setTimeout(poll, EVERY_MS);
 }

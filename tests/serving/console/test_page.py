@@ -230,3 +230,13 @@ def test_the_flow_is_as_thick_as_its_rows_and_fills_its_height(page: Page, offer
     assert 380 < bottom <= 400
     ends = [(stage["end"], stage["end"] + stage["left"] * stage["scale"]) for stage in reversed(laid)]
     assert all(above[1] < below[0] for above, below in pairwise(ends))
+
+
+def test_why_a_server_does_not_tell_its_state_is_said(browser: Browser, server: Server) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route(
+            "**/v2/console/state", lambda route: route.fulfill(status=501, json={"error": "ask elsewhere"})
+        )
+        page.goto(f"http://{server.http}/")
+        expect(page.locator("#status")).to_have_text("ask elsewhere")

@@ -36,10 +36,10 @@ def test_a_file_that_changed_is_loaded_a_new_one_too_and_one_that_is_gone_unload
 
     follow(repository, scenario)
     assert lines(caplog, logging.INFO) == [
-        "loaded digits",
-        "loaded other",
+        "loaded digits, version 2",
+        "loaded other, version 7",
         "unloaded digits",
-        "loaded digits",
+        "loaded digits, version 3",
     ]
 
 
