@@ -52,18 +52,20 @@ def sole_writer(repository: Path) -> Iterator[None]:
 
 def as_next(path: Path, new: Cascade) -> Cascade:
     """With a number above all that were given out; a file that was put back by hand may have a lower one."""
-    return replace(new, version=max(new.version, *(version + 1 for version in kept_versions(path)), 1))
+    return replace(new, version=max([new.version, *(version + 1 for version in kept_versions(path))]))
 
 
-def replace_cascade(path: Path, old: Cascade, new: Cascade) -> None:
-    """Write the version `as_next` in place of `old`, which is kept. FormatError where something else is
-    there by now."""
+def replace_cascade(path: Path, old: Cascade, new: Cascade) -> Cascade:
+    """Write `new`, numbered `as_next`, in place of `old`, which is kept; give what was written. FormatError
+    where something else is there by now."""
     with sole_writer(path.parent):
         if read_cascade(path) != old:
             raise FormatError(f"{path} was changed by others meanwhile: ask again")
         keep(path, old)
-        write_cascade(path, as_next(path, new))
+        new = as_next(path, new)
+        write_cascade(path, new)
         prune(path)
+    return new
 
 
 def prune(path: Path) -> None:
@@ -73,17 +75,14 @@ def prune(path: Path) -> None:
             kept_file(path, version).unlink(missing_ok=True)
 
 
-def rolled_back(path: Path, now: Cascade, version: int | None = None) -> Cascade:
-    """The next version of a cascade, which is as an earlier one was: by default as the one before this.
-
-    NotKept where it is not there, FormatError where its file is bad.
-    """
-    wanted = now.version - 1 if version is None else version
+def rolled_back(path: Path, now: Cascade, version: int) -> Cascade:
+    """The next version of a cascade, which is as an earlier one was. NotKept where that is not there,
+    FormatError where its file is bad."""
     kept = kept_versions(path)
-    if wanted not in kept:
+    if version not in kept:
         there = f"kept are {', '.join(map(str, kept))}" if kept else "none is"
-        raise NotKept(f"version {wanted} of {now.name!r} was not kept; {there}")
-    return as_next(path, replace(read_kept(path, wanted), version=now.version + 1))
+        raise NotKept(f"version {version} of {now.name!r} was not kept; {there}")
+    return replace(read_kept(path, version), version=now.version + 1)
 
 
 def read_kept(path: Path, version: int) -> Cascade:

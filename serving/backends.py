@@ -1,10 +1,12 @@
 """Where members run: in this process, or in a Triton, which may be this server's own to start and stop."""
 
+import threading
 from pathlib import Path
 
 from cascade.cascade_file import Cascade
 from cascade.cascade_file import Member as MemberSpec
 from serving.config import BackendConfig, SessionConfig
+from serving.errors import StartupError
 from serving.members import Member, load_member
 from serving.triton.config import BundledConfig, TlsConfig, TritonConfig
 from serving.triton.loading import Triton
@@ -25,12 +27,20 @@ class TritonBackend:
         self._started = () if started is None else (started,)
         self._supervised = Supervised(bundled) if config.start_triton and started is None else None
         self._triton: Triton | None = None
+        self._lock = threading.Lock()
+        self._is_stopped = False
 
     def start(self) -> None:
-        """StartupError where there is no Triton, and none can be started."""
+        """StartupError where there is no Triton, none can be started, or `stop` comes meanwhile."""
         own = (self._supervised.start(),) if self._supervised is not None else self._started
-        self._triton = Triton(_triton_config(self._config, own))
-        self._triton.wait_until_live()
+        self._connected(own).wait_until_live()
+
+    def _connected(self, own: tuple[str, ...]) -> Triton:
+        with self._lock:
+            if self._is_stopped:
+                raise StartupError("stopped before Triton was there")
+            self._triton = Triton(_triton_config(self._config, own))
+            return self._triton
 
     def load_member(self, repository: Path, spec: MemberSpec, cascade: Cascade, max_rows: int) -> Member:
         """Of the first stages in this process, else in Triton."""
@@ -42,6 +52,9 @@ class TritonBackend:
         return self._triton.load_member(repository, spec, cascade, max_rows)
 
     def stop(self) -> None:
+        """Ends a `start` too."""
+        with self._lock:
+            self._is_stopped = True
         if self._triton is not None:
             self._triton.close()
         if self._supervised is not None:

@@ -8,9 +8,9 @@ class Backoff:
     """`first_s`, then twice as long each time up to `longest_s`. Who lived for `steady_s` is no longer one
     that dies at once, and is started again after the first pause."""
 
-    first_s: float
-    longest_s: float
-    steady_s: float
+    first_s: float = 0.5
+    longest_s: float = 30.0
+    steady_s: float = 60.0
     _next_s: float = 0.0
 
     def pause_s(self, lived_s: float) -> float:

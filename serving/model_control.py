@@ -67,7 +67,7 @@ class ModelControl:
         self._check_allowed("roll back")
         _check_known("rollback", wanted, {"version": int})
         file = self._repository / (name + SUFFIX)
-        await self._replace(name, lambda now: _rolled_back(file, now, wanted.get("version")))
+        await self._replace(name, lambda now: _rolled_back(file, now, wanted.get("version", now.version - 1)))
         return self._told(name)
 
     async def _replace(self, name: str, make: Callable[[Cascade], Cascade]) -> None:
@@ -84,7 +84,7 @@ class ModelControl:
             raise Unsupported(f"this server does not {verb} models; --allow-model-control allows it")
 
 
-def _rolled_back(file: Path, now: Cascade, version: int | None) -> Cascade:
+def _rolled_back(file: Path, now: Cascade, version: int) -> Cascade:
     try:
         return rolled_back(file, now, version)
     except NotKept as error:

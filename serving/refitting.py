@@ -13,13 +13,10 @@ from cascade.policy import Policy
 from cascade.scores import Array
 from serving.bounds import forwarded_scores
 from serving.errors import InvalidRequest
-from serving.recent_scores import RecentScores
 from serving.served import ServedCascade
 
 FEW_ROWS = 500
 """Of the first stage: below, quantiles say little of the rows to come."""
-
-NEVER_SEEN = (RecentScores(),)
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,8 @@ def refit_on_recent(served: ServedCascade, policy: str | None) -> Refit:
     """InvalidRequest where the policy has no windows that a fit laid, or too few rows were seen; NotFound
     where it is unknown. A later stage that hardly any row has reached keeps its window."""
     name, old = served.policy(policy)
-    recent = tuple(scores.copy() for scores in served.recent.get(name, NEVER_SEEN * (old.num_stages - 1)))
-    if old.placements and len(recent[0]) < FEW_ROWS:
+    recent = tuple(scores.copy() for scores in served.recent.get(name, ()))
+    if recent and len(recent[0]) < FEW_ROWS:
         raise InvalidRequest(
             f"policy {name!r}: {len(recent[0])} rows were seen since this version was loaded, and {FEW_ROWS} "
             "are needed to lay its windows again"

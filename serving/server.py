@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
@@ -32,13 +31,13 @@ from serving.otlp import OtlpExport
 from serving.registry import Registry
 from serving.safety import NO_SAFETY, Safety, load_safety
 from serving.services import Services, make_services
+from serving.stopping import stop_event, unless_stopped
 from serving.trace_endpoint import spans_url
 from serving.tracing import Tracer
 from serving.tuned import breaker_of, settle
 from serving.watching import watching
 
 log = logging.getLogger("exitgate")
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 1024
 LAST_WORDS_S = 1.0
 DEFAULT_LIMITS = ConnectionLimits()
@@ -74,19 +73,19 @@ async def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain. `announce` gets the HTTP and gRPC ports once ready. With a
     `seat` these ports are shared."""
-    stop = asyncio.Event()
-    for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_event()
     safety = load_safety(config)
     async with AsyncExitStack() as stack:
         listeners = [stack.enter_context(closing(each)) for each in _listeners(config, seat)]
         decisions = _decision_log(config.decision_log, stack)
-        engine = await _engine(config, decisions, seat, stack)
+        engine = await unless_stopped(stop, _engine(config, decisions, seat, stack))
+        if engine is None:
+            return
         services = stack.enter_context(closing(make_services(engine, config, decisions)))
         await stack.enter_async_context(
             watching(engine, config.repository, reload_s=config.reload_s, changed=services.health.changed)
         )
-        await _serve(services, config, safety, listeners, announce, stop)
+        await _serve(services, config, safety, listeners, announce, stop, is_shared=seat is not None)
 
 
 def _listeners(config: ServerConfig, seat: Seat | None) -> Iterator[socket.socket]:
@@ -156,9 +155,11 @@ async def _serve(
     listeners: list[socket.socket],
     announce: Callable[[Registry, int, int], None],
     stop: asyncio.Event,
+    *,
+    is_shared: bool,
 ) -> None:
     streams = Streams()
-    is_shared, http_port = config.num_processes > 1, listeners[0].getsockname()[1]
+    http_port = listeners[0].getsockname()[1]
     grpc_server, grpc_port = await start_grpc(
         services, streams, config.host, config.grpc_port, safety, is_shared=is_shared
     )

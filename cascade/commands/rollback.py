@@ -25,10 +25,10 @@ def run(options: argparse.Namespace) -> None:
         for line in _listed(options.cascade, now):
             print(line)
         return
-    with naming(options.cascade):
-        new = rolled_back(options.cascade, now, options.version)
-    replace_cascade(options.cascade, now, new)
     wanted = now.version - 1 if options.version is None else options.version
+    with naming(options.cascade):
+        new = rolled_back(options.cascade, now, wanted)
+    new = replace_cascade(options.cascade, now, new)
     print(f"{now.name} is at version {new.version}, which is as version {wanted} was")
 
 
@@ -56,6 +56,6 @@ def _listed(path: Path, now: Cascade) -> Iterator[str]:
 
 
 def _told(cascade: Cascade) -> str:
-    others = ", ".join(name for name in cascade.policies if name != cascade.default_policy)
+    others = (name for name in cascade.policies if name != cascade.default_policy)
     gears = f"; gears {', '.join(cascade.gears)}" if cascade.gears else ""
-    return f"policies {cascade.default_policy} (default), {others}{gears}"
+    return f"policies {', '.join([f'{cascade.default_policy} (default)', *others])}{gears}"

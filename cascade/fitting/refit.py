@@ -32,7 +32,8 @@ def refit(policy: Policy, stages: Stages, scores: ScoresFile) -> Policy:
 
     FitError where the policy has no windows that a fit placed, or the rows are too few.
     """
-    _check(policy, scores.num_rows)
+    _check_placed(policy)
+    _check_rows(scores.num_rows)
     for stage in range(policy.num_stages - 1):
         played = replay(policy, stages, scores, max_stages=stage + 1, keep_probabilities=False)
         policy = _laid(policy, stage, played.stage_scores[stage, played.reached(stage)])
@@ -48,13 +49,14 @@ def relaid(policy: Policy, stage_scores: Sequence[Array], costs: Sequence[float]
     scores there are those of the rows that the old windows sent on. A stage that no row reached keeps its
     window. `costs` has the cost per row of each stage.
     """
+    _check_placed(policy)
     deciding = policy.num_stages - 1
     if len(stage_scores) < deciding or len(costs) != policy.num_stages:
         raise FitError(
             f"{policy.num_stages} stages need {deciding} arrays of scores and {policy.num_stages} costs, "
             f"got {len(stage_scores)} and {len(costs)}"
         )
-    _check(policy, len(stage_scores[0]) if deciding else 0)
+    _check_rows(len(stage_scores[0]))
     shares = []
     for stage, given in enumerate(stage_scores[:deciding]):
         score = np.asarray(given, np.float64)
@@ -62,6 +64,18 @@ def relaid(policy: Policy, stage_scores: Sequence[Array], costs: Sequence[float]
         shares.append(forwarded_share(policy, stage, score))
     forwarded = np.cumprod(shares).tolist()
     return _refitted(policy, stage_scores[0], forwarded, mean_cost(costs, shares) / costs[0])
+
+
+def forwarded_share(policy: Policy, stage: int, score: Array) -> float:
+    """The share of these scores `(rows,)` that a stage sends on; what was meant to, where there are none."""
+    if len(score) == 0:
+        return policy.placements[stage].share
+    is_window = policy.kind == "window"
+    goes_on = policy.windows[stage].contains(score) if is_window else score < policy.thresholds[stage]
+    chance = goes_on.astype(np.float64)
+    for tie in policy.ties[stage]:
+        chance[score == tie.score] = tie.share
+    return float(chance.mean())
 
 
 def cost_on(policy: Policy, stages: Stages, scores: ScoresFile) -> float:
@@ -79,12 +93,15 @@ def costs_for(policy: Policy, stages: Stages, scores: ScoresFile) -> tuple[float
     return parse_budget(policy.budget).stage_costs(scores, stages)
 
 
-def _check(policy: Policy, num_rows: int) -> None:
+def _check_placed(policy: Policy) -> None:
     if policy.kind not in BUDGETED or not policy.placements:
         raise FitError(
             f"a policy of kind {policy.kind!r} without placements cannot be refitted; those of kind "
             f"{' and '.join(BUDGETED)} over two stages or more can, where a fit laid them"
         )
+
+
+def _check_rows(num_rows: int) -> None:
     if num_rows < MIN_ROWS:
         raise FitError(f"{num_rows} rows are too few to lay windows on; at least {MIN_ROWS} are needed")
 
@@ -95,18 +112,6 @@ def _laid(policy: Policy, stage: int, score: Array) -> Policy:
     if len(score) == 0:
         return policy
     return _with_cut(policy, stage, lay(score, np.ones(len(score)), policy.placements[stage]))
-
-
-def forwarded_share(policy: Policy, stage: int, score: Array) -> float:
-    """The share of these scores `(rows,)` that a stage sends on; what was meant to, where there are none."""
-    if len(score) == 0:
-        return policy.placements[stage].share
-    is_window = policy.kind == "window"
-    goes_on = policy.windows[stage].contains(score) if is_window else score < policy.thresholds[stage]
-    chance = goes_on.astype(np.float64)
-    for tie in policy.ties[stage]:
-        chance[score == tie.score] = tie.share
-    return float(chance.mean())
 
 
 def _with_cut(policy: Policy, stage: int, cut: Cut) -> Policy:

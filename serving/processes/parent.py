@@ -5,7 +5,6 @@ them up, and lets them drain.
 """
 
 import asyncio
-import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -17,10 +16,9 @@ from serving.processes.ports import reserve
 from serving.processes.process import Process
 from serving.settings import Chosen
 from serving.settings_shown import as_toml
+from serving.stopping import stop_event, unless_stopped
 from serving.triton.config import BundledConfig
 from serving.triton.supervised import Supervised
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 async def run_parent(
@@ -28,15 +26,13 @@ async def run_parent(
 ) -> None:
     """Until SIGTERM or SIGINT, then drain. `announce` gets the lines of a server that is ready, once all
     processes are; StartupError where one of them cannot start."""
-    stop = asyncio.Event()
-    for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_event()
     async with AsyncExitStack() as stack:
         http = stack.enter_context(reserve("HTTP", config.host, config.http_port))
         grpc = stack.enter_context(reserve("gRPC", config.host, config.grpc_port))
         ports = {"http-port": http.getsockname()[1], "grpc-port": grpc.getsockname()[1]}
-        triton = await _triton(config, stack, stop)
-        if stop.is_set():
+        triton = await unless_stopped(stop, _triton(config, stack))
+        if triton is None:
             return
         settings = stack.enter_context(_as_file(chosen, ports))
         processes = [Process(number + 1, settings, triton) for number in range(config.num_processes)]
@@ -44,22 +40,13 @@ async def run_parent(
         await _keep_up(processes, stop, announce)
 
 
-async def _triton(config: ServerConfig, stack: AsyncExitStack, stop: asyncio.Event) -> list[str]:
-    """Where the one answers that is started here; nowhere if `stop` came first, which is not kept waiting."""
+async def _triton(config: ServerConfig, stack: AsyncExitStack) -> list[str]:
+    """Where the one answers that is started here."""
     if not config.backend.start_triton:
         return []
     supervised = Supervised(BundledConfig(repository=config.repository, log=config.backend.triton_log))
     stack.push_async_callback(asyncio.to_thread, supervised.stop)
-    starting = asyncio.create_task(asyncio.to_thread(supervised.start))
-    stopped = asyncio.create_task(stop.wait())
-    either: set[asyncio.Task[Any]] = {starting, stopped}
-    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if not stop.is_set():
-        return [await starting]
-    await asyncio.to_thread(supervised.stop)
-    await asyncio.gather(starting, return_exceptions=True)
-    return []
+    return [await asyncio.to_thread(supervised.start)]
 
 
 @contextmanager
@@ -75,18 +62,15 @@ def _as_file(chosen: Mapping[str, Chosen], ports: Mapping[str, int]) -> Iterator
 async def _keep_up(
     processes: list[Process], stop: asyncio.Event, announce: Callable[[list[str]], None]
 ) -> None:
-    ready = asyncio.gather(*(process.ready for process in processes))
-    stopped = asyncio.create_task(stop.wait())
-    either: set[asyncio.Future[Any]] = {ready, stopped}
-    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    if ready.done() and not stop.is_set():
-        *cascades, line = ready.result()[0]
+    ready = await unless_stopped(stop, _all_ready(processes))
+    if ready is not None:
+        *cascades, line = ready[0]
         announce([*cascades, f"{len(processes)} processes share the ports", line])
-    elif not ready.done():
-        ready.cancel()
-    if stop.is_set():
-        await asyncio.gather(ready, return_exceptions=True)
-    await stopped
+        await stop.wait()
+
+
+async def _all_ready(processes: list[Process]) -> list[list[str]]:
+    return await asyncio.gather(*(process.ready for process in processes))
 
 
 async def _stop(processes: list[Process], grace_s: float) -> None:

@@ -11,12 +11,12 @@ def reserve(protocol: str, host: str, port: int) -> socket.socket:
     Port 0 takes any free one. StartupError where another server has the port, also one that would share it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    held = socket.socket(family, socket.SOCK_STREAM)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        found = _free_port(family, host, port)
-        held = socket.socket(family, socket.SOCK_STREAM)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, found))
+        held.bind((host, _free_port(family, host, port)))
     except OSError as error:
+        held.close()
         raise StartupError(f"{protocol} port {port} on {host}: {error.strerror}") from None
     return held
 

@@ -12,14 +12,11 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from serving.backoff import Backoff
+from serving.end_with_parent import ending_with_parent
 from serving.errors import StartupError
 from serving.settings import PREFIX
-from serving.triton.bundled import END_WITH_PARENT
 
 log = logging.getLogger("exitgate")
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-STEADY_S = 60.0
 LAST_WORDS_S = 15.0
 """Beyond the grace period: for files and connections to be closed."""
 LONGEST_LINE = 2**20
@@ -54,7 +51,7 @@ class Process:
                 self._running.send_signal(number)
 
     async def _live(self) -> None:
-        backoff = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, steady_s=STEADY_S)
+        backoff = Backoff()
         while not self._stopping.is_set():
             began_s = time.monotonic()
             ended = await self._ended()
@@ -113,4 +110,4 @@ class Process:
 
 def _command(number: int, triton: Sequence[str]) -> list[str]:
     child = [sys.executable, "-m", "serving.processes.child", str(number), str(os.getpid()), *triton]
-    return [sys.executable, "-I", "-S", "-c", END_WITH_PARENT, *child]
+    return ending_with_parent(child)

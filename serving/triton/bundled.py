@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from serving.end_with_parent import ending_with_parent
 from serving.errors import StartupError
 from serving.triton.installation import FOLDER, PACKAGES, PYTHON, TRITON, libpython_folder
 
@@ -32,15 +32,6 @@ START_S = 60.0
 STOP_S = 10.0
 TRIES = 3
 LOOK_EVERY_S = 0.05
-END_WITH_PARENT = """
-import ctypes, os, signal, sys
-PR_SET_PDEATHSIG = 1
-ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-"""Becomes the command that it is given; that one is asked to stop when this process is no more, even if that
-was killed."""
-
 SHARED_MEMORY = Path("/dev/shm")
 counter = itertools.count()
 
@@ -139,8 +130,7 @@ def laid_out() -> Iterator[Path]:
 
 
 def command(repository: Path, backends: Path, arguments: Iterable[str]) -> list[str]:
-    return [
-        *(sys.executable, "-I", "-S", "-c", END_WITH_PARENT),
+    server = [
         str(TRITON / "bin" / "tritonserver"),
         f"--model-repository={repository.resolve()}",
         f"--backend-directory={backends}",
@@ -151,6 +141,7 @@ def command(repository: Path, backends: Path, arguments: Iterable[str]) -> list[
         "--exit-timeout-secs=5",
         *arguments,
     ]
+    return ending_with_parent(server)
 
 
 def _environment() -> dict[str, str]:

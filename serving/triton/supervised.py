@@ -18,9 +18,6 @@ from serving.triton.config import BundledConfig
 from serving.triton.installation import missing, unknown_backends
 
 log = logging.getLogger("exitgate")
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-STEADY_S = 60.0
 LOOK_EVERY_S = 0.1
 LOADING = ("--model-control-mode=explicit", "--load-model=*")
 """All that is there when it starts, and when it is started again; later only what it is told to load."""
@@ -75,6 +72,8 @@ class Supervised:
         try:
             with laid_out() as folder:
                 self._keep_up(self._launch(folder))
+            if not self._first.done():
+                raise TritonDidNotStart("Triton was stopped before it was started")
         except Exception as error:  # a bug too must be told to who waits for the start
             if self._first.done():
                 log.exception("nobody looks after Triton any more")
@@ -91,7 +90,7 @@ class Supervised:
         )
 
     def _keep_up(self, launch: Launch) -> None:
-        backoff = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, steady_s=STEADY_S)
+        backoff = Backoff()
         while not self._stopping.is_set():
             began_s = time.monotonic()
             self._once(launch)

@@ -101,7 +101,7 @@ def test_the_same_members_again_keep_their_versions(
     after = read_cascade(path)
     assert (after.version, after.default_policy, "mine" in after.policies) == (8, "full", False)
     assert [member.version for member in after.members] == [1, 1]
-    assert rolled_back(path, after) == replace(mine, version=9)
+    assert rolled_back(path, after, 7) == replace(mine, version=9)
     kept_file(path, 7).unlink()
     assert contents(repository) | {"digits.cascade.json": before["digits.cascade.json"]} == before
     output = capsys.readouterr().out

@@ -5,9 +5,11 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 import pytest
 
+from serving.backoff import Backoff
 from serving.errors import StartupError
 from serving.processes import process as under_test
 from serving.processes.process import Process
@@ -35,7 +37,7 @@ def run(
             await one.stop(5)
 
     monkeypatch.setattr(under_test, "_command", counted)
-    monkeypatch.setattr(under_test, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(under_test, "Backoff", partial(Backoff, first_s=0.01))
     asyncio.run(asyncio.wait_for(whole(), 20))
 
 

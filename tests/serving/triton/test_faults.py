@@ -5,11 +5,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from serving.backoff import Backoff
 from serving.errors import MemberDown
 from serving.triton import supervised
 from serving.triton.bundled import QUICK
@@ -89,7 +91,7 @@ def test_one_that_is_killed_comes_back_on_its_ports(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(supervised, "FIRST_PAUSE_S", 3)
+    monkeypatch.setattr(supervised, "Backoff", partial(Backoff, first_s=3))
     triton = start()
     member = connected(triton)
     expected, first = member.run(rows), triton.server

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import tritonclient.grpc as triton_grpc
 
 from cascade.cascade_file import write_cascade
 from cascade.policy import Policy
+from serving.backoff import Backoff
 from serving.errors import StartupError
 from serving.triton import supervised
 from serving.triton.bundled import QUICK, TritonServer, triton
@@ -113,7 +115,7 @@ def test_one_that_is_started_again_is_waited_for_and_has_what_is_there_by_then(
     installed: None, made: dict[str, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without being told; and long after members were first loaded from it."""
-    monkeypatch.setattr(supervised, "FIRST_PAUSE_S", 1)
+    monkeypatch.setattr(supervised, "Backoff", partial(Backoff, first_s=1))
     ours = bundled(tmp_path / "models", made)
     source = Triton(TritonConfig(urls=(ours.start(),), ready_timeout_s=30))
     try:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from serving.backoff import Backoff
 from serving.errors import StartupError
 from serving.triton import installation, supervised
 from serving.triton.bundled import QUICK
@@ -80,7 +82,7 @@ def test_it_is_started_again_until_it_stays(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While its repository is not there, say."""
-    monkeypatch.setattr(supervised, "FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr(supervised, "Backoff", partial(Backoff, first_s=0.1))
     folder, aside = tmp_path / "models", tmp_path / "aside"
     shutil.copytree(repository, folder)
     triton = Supervised(BundledConfig(repository=folder, arguments=(QUICK,)))
@@ -148,3 +150,10 @@ def test_an_illegal_move_raises(tmp_path: Path) -> None:
     triton = Supervised(BundledConfig(repository=tmp_path))
     with pytest.raises(AssertionError, match="Triton was starting, and cannot be starting now"):
         triton._move(State.STARTING)
+
+
+def test_a_stop_that_comes_before_the_start_ends_it(repository: Path) -> None:
+    triton = Supervised(BundledConfig(repository=repository))
+    triton.stop()
+    with pytest.raises(StartupError, match="stopped before it was started"):
+        triton.start()
