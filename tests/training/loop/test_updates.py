@@ -1,92 +1,31 @@
+"""What each update is made of."""
+
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from tests.training.loop.linear import (
+    BATCH_SIZE,
+    NUM_ROWS,
+    SEEDS,
+    Linear,
+    N,
+    make_config,
+    make_state,
+    mean_loss,
+    run,
+)
 from training import loop
-from training.budget import Budget, Spent
-from training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
-from training.errors import DivergedError, StoppedError
+from training.budget import Spent
+from training.config import OptimizerConfig, ScheduleConfig
+from training.errors import DivergedError
 from training.evaluation import Rows
-from training.loop import State, Watch, train
-from training.records import Tally
-from training.schedule import learning_rate
-from training.seeds import Seeds
-from training.selection.config import SelectionConfig
+from training.loop import Watch, train
 from training.selection.rules import hardest, unbiased_weights
 from training.selection.table import LossTable, empty_table
-from training.session import make_plan
 from training.step import Stepper
-from training.team import Signals
-
-NUM_ROWS, BATCH_SIZE, N = 50, 4, 12
-SEEDS = Seeds(seed=5, member=0)
-
-
-class Linear(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(4, 3)
-
-    def forward(self, images):
-        return self.layer(images.flatten(1).float() / 255)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As members are trained: threads wait for each other longer than so little work takes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def rows():
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (NUM_ROWS, 2, 2, 1), dtype=torch.uint8, generator=generator)
-    return Rows(images=images, labels=images.flatten(1)[:, :3].argmax(dim=1))
-
-
-def make_config(selection="hard-batch", **settings):
-    options = {"delta": settings.pop("delta")} if "delta" in settings else {}
-    options |= settings.pop("options", {})
-    return TrainingConfig(
-        **{"epochs": 6, "batch_size": BATCH_SIZE, "device": "cpu"} | settings,
-        selection=SelectionConfig.usual(selection, **options),
-    )
-
-
-def make_state(config, model=None):
-    torch.manual_seed(0)
-    model = model or Linear()
-    plan = make_plan(config, NUM_ROWS, SEEDS)
-    return State(
-        model=model,
-        stepper=Stepper(model, config, torch.device("cpu")),
-        plan=plan,
-        augmenting=SEEDS.augmentation(),
-        tally=Tally(visits_before=plan.table.visits.copy()),
-    )
-
-
-def run(rows, config, state=None, **watch):
-    """The state after the training, and what each update was."""
-    state, updates = state or make_state(config), []
-
-    def note(update):
-        updates.append(replace(update, spent=replace(update.spent)))
-
-    train(state, rows, rows, config, watch=Watch(on_update=note, **watch))
-    return state, updates
-
-
-def mean_loss(model, rows, numbers):
-    with torch.no_grad():
-        logits = model(rows.images[numbers])
-    return float(torch.nn.functional.cross_entropy(logits, rows.labels[numbers]))
 
 
 def test_hard_batch_visits_what_the_pure_rule_says(rows):
@@ -209,84 +148,6 @@ def test_skipped_batches_are_never_loaded(rows, augmentation):
     assert all(len(set(itertools.chain(*epoch))) < 48 for epoch in later)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "base"), [(ScheduleConfig(), 0.2), (ScheduleConfig(name="constant", warmup=0.25), 0.1)]
-)
-def test_the_rate_follows_the_schedule(rows, schedule, base):
-    config = make_config(optimizer=OptimizerConfig(lr=base), schedule=schedule)
-    state, taken = make_state(config), []
-    update = state.stepper.update
-
-    def step(losses, weights, rate):
-        taken.append(rate)
-        update(losses, weights, rate)
-
-    state.stepper.update = step
-    _, updates = run(rows, config, state)
-    expected = [
-        learning_rate(done / 72, schedule=schedule.name, base=base, warmup=schedule.warmup)
-        for done in range(72)
-    ]
-    assert taken == [update.learning_rate for update in updates] == expected
-    assert [record.learning_rate for record in state.records] == expected[11::12]
-
-
-def test_a_budget_in_samples_counts_those_only_looked_at(rows):
-    config = make_config("top-k", delta=0.25, budget=Budget(unit="samples", amount=300))
-    state, updates = run(rows, config)
-    # 16 candidates and 4 trained: 15 updates are 300 samples.
-    assert len(updates) == state.spent.updates == 15
-    assert (state.spent.samples_forward, state.spent.samples_backward) == (300, 60)
-    assert [record.updates for record in state.records] == [12, 15]
-    assert updates[3].learning_rate == pytest.approx(0.01 * 0.5 * (1 + np.cos(np.pi * 60 / 300)))
-
-
-def test_a_budget_in_samples_may_be_overrun_by_an_update(rows):
-    state, _ = run(rows, make_config("none", budget=Budget(unit="samples", amount=9)))
-    assert (state.spent.updates, state.spent.samples_forward) == (3, 12)
-
-
-class Clock:
-    """A quarter of a second passes at each look: two a second of training, as each update looks twice."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def monotonic(self):
-        self.now += 0.25
-        return self.now
-
-
-def test_a_budget_in_seconds_counts_updates_alone(rows, monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(loop, "time", clock)
-
-    def save_slowly(state):
-        clock.now += 1000
-
-    config = make_config("none", budget=Budget(unit="seconds", amount=5))
-    state, updates = run(rows, config, ask=lambda: Signals(save=True), save=save_slowly)
-    assert (state.spent.updates, state.spent.seconds) == (20, 5.0)
-    assert [record.updates for record in state.records] == [12, 20]
-    assert [record.seconds for record in state.records] == [3.0, 5.0]
-    assert updates[10].learning_rate == pytest.approx(0.005)
-
-
-def test_the_weights_kept_are_those_that_validated_best(rows, monkeypatch):
-    results = iter([(0.5, 1.0), (0.7, 0.9), (0.7, 0.8), (0.7, 0.8), (0.6, 0.1), (0.2, 2.0)])
-    seen = []
-
-    def scripted(model, rows, team):
-        seen.append(model.layer.weight.detach().clone())
-        return next(results)
-
-    monkeypatch.setattr(loop, "evaluate", scripted)
-    state, _ = run(rows, make_config())
-    assert torch.equal(state.best["layer.weight"], seen[2])
-    assert torch.equal(state.model.layer.weight, seen[5]) and not torch.equal(seen[2], seen[5])
-    assert [record.validation_nll for record in state.records] == [1.0, 0.9, 0.8, 0.8, 0.1, 2.0]
-
-
 def test_training_learns_and_repeats_itself(rows):
     config = make_config(epochs=30, optimizer=OptimizerConfig(name="adamw", lr=0.05))
     (first, _), (second, _) = run(rows, config), run(rows, config)
@@ -353,45 +214,6 @@ def test_infobatch_weighs_easy_rows_up_by_what_was_left_out(rows):
     run(rows, config, state)
     assert {float(weight) for weights in given[:N] for weight in weights} == {1.0}
     assert {float(weight) for weights in given[N:] for weight in weights} == {1.0, 4.0}
-
-
-def test_somebody_may_stop_it_after_any_update_and_it_is_saved_first(rows):
-    config, saved = make_config(), []
-    count = itertools.count(1)
-    with pytest.raises(StoppedError, match="stopped after update 17; --resume goes on from there"):
-        run(
-            rows,
-            config,
-            ask=lambda: Signals(stop=next(count) == 17),
-            save=lambda state: saved.append((state.spent.updates, len(state.records))),
-        )
-    assert saved == [(17, 1)]
-
-
-def test_an_epoch_that_is_over_is_closed_before_it_is_saved(rows):
-    saved, count = [], itertools.count(1)
-    run(
-        rows,
-        make_config(epochs=2),
-        ask=lambda: Signals(save=next(count) in (5, N)),
-        save=lambda state: saved.append((state.spent.updates, len(state.records))),
-    )
-    assert saved == [(5, 0), (12, 1), (24, 2)]
-
-
-def test_asked_to_stop_at_the_very_end_it_has_ended(rows):
-    state, _ = run(rows, make_config(epochs=1), ask=lambda: Signals(stop=False))
-    count = itertools.count(1)
-    again, _ = run(rows, make_config(epochs=1), ask=lambda: Signals(stop=next(count) == N))
-    assert torch.equal(state.model.layer.weight, again.model.layer.weight)
-
-
-def test_a_training_that_is_over_does_nothing_more(rows):
-    config = make_config(epochs=1)
-    state, _ = run(rows, config)
-    weight = state.model.layer.weight.detach().clone()
-    _, updates = run(rows, config, state)
-    assert updates == [] and torch.equal(state.model.layer.weight, weight)
 
 
 class Wrapper(torch.nn.Module):
