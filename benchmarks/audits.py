@@ -24,7 +24,7 @@ from benchmarks.open_loop import Phase, play
 from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, measured_server
 from cascade.intervals import share_interval
-from loadtest.wire import Request
+from loadtest.wire.client import Request
 
 RESULT = Path(__file__).parent / "results" / "audits.json"
 NAME = "digits"

@@ -3,9 +3,9 @@
 import orjson
 
 from benchmarks.closed_loop import HttpAnswer, HttpConnection, connect
-from loadtest.targets import parse_target
-from loadtest.wire import Reply, Request, Status
-from loadtest.wire_http import HttpClient
+from loadtest.wire.client import Reply, Request, Status
+from loadtest.wire.http import HttpClient
+from loadtest.wire.targets import parse_target
 
 MAX_TEXT = 100
 

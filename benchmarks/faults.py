@@ -36,7 +36,7 @@ from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, measured_server
 from benchmarks.triton_repository import MEMBER_SCRIPT, write_member
 from cascade.replay import Replay, replay
-from loadtest.wire import Request
+from loadtest.wire.client import Request
 from tests.repositories import Repository, make_repository
 from tests.triton.processes import child
 

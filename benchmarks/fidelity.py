@@ -30,10 +30,10 @@ from cascade.policy import Policy
 from cascade.replay import Replay, replay
 from cascade.scores import softmax
 from cascade.scores_file import ScoresFile
-from loadtest.clients import open_clients
-from loadtest.targets import parse_target
-from loadtest.tensors import NamedTensor
-from loadtest.wire import Client, Status
+from loadtest.wire.client import Client, Status
+from loadtest.wire.clients import open_clients
+from loadtest.wire.targets import parse_target
+from loadtest.wire.tensors import NamedTensor
 from tests.repositories import Digits, Repository, make_repository, outputs_of
 
 RESULT = Path(__file__).parent / "results" / "fidelity.json"

@@ -28,7 +28,7 @@ from benchmarks.open_loop import Phase, Samples, play
 from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, measured_server
 from cascade.cascade_file import read_cascade, write_cascade
-from loadtest.wire import Reply, Request
+from loadtest.wire.client import Reply, Request
 
 RESULT = Path(__file__).parent / "results" / "gears.json"
 GEARS = ("full", "window", "first")

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from benchmarks.bare_client import BareClient
 from benchmarks.server_process import MeasuredServer
 from loadtest.config import LoadConfig
-from loadtest.openloop import OpenLoopRun, run_open_loop
-from loadtest.schedule import Schedule, draw_schedule
-from loadtest.wire import Reply, Request, Status
+from loadtest.generator.open_loop import OpenLoopRun, run_open_loop
+from loadtest.traffic.schedule import Schedule, draw_schedule
+from loadtest.wire.client import Reply, Request, Status
 
 NUMBER = re.compile(r"\d+\.\d+")
 OUTCOMES = ("good", "late", "degraded", "shed", "timed_out", "refused", "given_up", "broken")

@@ -28,7 +28,7 @@ from benchmarks.open_loop import OUTCOMES, Phase, Played, Samples, play
 from benchmarks.repositories import real_repository
 from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, measured_server
-from loadtest.wire import Request
+from loadtest.wire.client import Request
 
 RESULT = Path(__file__).parent / "results" / "overload.json"
 NETWORKS = ("resnet26t", "resnet26t")

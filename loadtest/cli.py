@@ -11,18 +11,18 @@ from typing import NoReturn
 
 import uvloop
 
-from loadtest.campaign import Campaign, run_campaign
 from loadtest.config import ARRIVALS, CapacityConfig, Config, LoadConfig
 from loadtest.errors import ConfigError, LoadTestError
+from loadtest.figures.results import Results, compute_results
 from loadtest.folder import published
+from loadtest.measure.campaign import Campaign, run_campaign
 from loadtest.progress import Progress
 from loadtest.raw import RawFiles
 from loadtest.report.circumstances import Circumstances, this_machine
 from loadtest.report.notes import Note, notes
 from loadtest.report.summary import write_summary
 from loadtest.report.table import print_results, results_console
-from loadtest.results import Results, compute_results
-from loadtest.targets import parse_target
+from loadtest.wire.targets import parse_target
 
 INTERRUPTED = 130
 # The pacer's thread must get its turn well within the lag that a run may have.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cascade.cascade_file import NAME
 from loadtest.errors import ConfigError
-from loadtest.targets import Target
+from loadtest.wire.targets import Target
 
 ARRIVALS = ("poisson", "constant")
 # A load test must end, and must not eat the machine that it runs on.

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.census import Census
-from loadtest.load_samples import LoadSamples
-from loadtest.schedule import Schedule
+from loadtest.generator.load_samples import LoadSamples
+from loadtest.measure.census import Census
+from loadtest.traffic.schedule import Schedule
 
 
 class RawFiles:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from loadtest.config import LoadConfig
-from loadtest.results import Results
+from loadtest.figures.results import Results
 
 CPU_INFO = Path("/proc/cpuinfo")
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from loadtest.figures.results import CaseResult, Results
 from loadtest.report.wording import NONE, capacity, multiple, percent, tail
-from loadtest.results import CaseResult, Results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from loadtest.figures.results import CaseResult, Results
+from loadtest.figures.statistics import CPU_LIMIT, LAG_LIMIT_MS
 from loadtest.report.wording import count, estimate, percent
-from loadtest.results import CaseResult, Results
-from loadtest.statistics import CPU_LIMIT, LAG_LIMIT_MS
 
 
 class Level(StrEnum):

@@ -6,15 +6,15 @@ from html import escape
 from pathlib import Path
 
 from cascade.report.page_style import CSS
-from loadtest.quality import Share
+from loadtest.figures.quality import Share
+from loadtest.figures.results import CaseResult, Results
+from loadtest.figures.statistics import Latency
 from loadtest.report.circumstances import Circumstances, described
 from loadtest.report.headline import cards, judged_and_full, lead
 from loadtest.report.notes import Note
 from loadtest.report.pictures import Picture, draw_pictures, write_pictures
 from loadtest.report.plot_style import policy_colours
 from loadtest.report.wording import NONE, capacity, count, exits, milliseconds, multiple, percent, tail
-from loadtest.results import CaseResult, Results
-from loadtest.statistics import Latency
 
 Column = tuple[str, Callable[[CaseResult], str]]
 # Of fewer requests, the p99 is the slowest of all.

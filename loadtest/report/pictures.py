@@ -6,13 +6,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from loadtest.figures.results import Results
 from loadtest.report.plot_exits import draw_exits
 from loadtest.report.plot_gallery import draw_gallery
 from loadtest.report.plot_latency import draw_latency
 from loadtest.report.plot_quality import draw_cost_and_quality, draw_risk_coverage
 from loadtest.report.plot_scores import draw_stage1_scores
 from loadtest.report.plot_style import png
-from loadtest.results import Results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from loadtest.census import Rows
+from loadtest.figures.results import Results
+from loadtest.measure.census import Rows
 from loadtest.report.plot_style import (
     FAINT,
     INK,
@@ -16,7 +17,6 @@ from loadtest.report.plot_style import (
     percent_axis,
     stage_colours,
 )
-from loadtest.results import Results
 
 # Narrower bars have no room for their figure.
 LEAST_LABELLED = 0.06

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
-from loadtest.census import Rows
+from loadtest.figures.results import Results
+from loadtest.measure.census import Rows
 from loadtest.report.plot_style import BAD, FAINT, GOOD, INK, blank_figure
-from loadtest.results import Results
-from loadtest.samples import Samples
+from loadtest.traffic.samples import Samples
 
 PER_GROUP = 12
 SHELF_HEIGHT = 0.95

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from loadtest.figures.results import Results
 from loadtest.report.plot_style import label, legend_above, new_figure, policy_colours
-from loadtest.results import Results
 
 EMPTY_LIMITS_MS = (1.0, 1000.0)
 QUANTILES = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
 from cascade.metrics import risk_coverage
-from loadtest.quality import Share
+from loadtest.figures.quality import Share
+from loadtest.figures.results import Results
 from loadtest.report.plot_style import (
     FAINT,
     label,
@@ -15,7 +16,6 @@ from loadtest.report.plot_style import (
     policy_colours,
     policy_markers,
 )
-from loadtest.results import Results
 
 PANELS = (
     ("accuracy", "Accuracy, all rows"),

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from cascade.policy import Policy
 from cascade.window import NOTHING
+from loadtest.figures.results import Results
 from loadtest.report.plot_style import (
     BAD,
     PALE,
@@ -16,7 +17,6 @@ from loadtest.report.plot_style import (
     new_figure,
     policy_colours,
 )
-from loadtest.results import Results
 
 BINS = 40
 

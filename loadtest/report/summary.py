@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from loadtest.figures.quality import Quality, Share
+from loadtest.figures.results import CaseResult, Results
+from loadtest.figures.statistics import LoadFigures
 from loadtest.folder import SUMMARY
-from loadtest.quality import Quality, Share
 from loadtest.report.circumstances import Circumstances
 from loadtest.report.notes import Note
-from loadtest.results import CaseResult, Results
-from loadtest.statistics import LoadFigures
 
 FORMAT_VERSION = 1
 

@@ -8,10 +8,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from loadtest.figures.results import CaseResult, Results
 from loadtest.report.circumstances import load_in_words
 from loadtest.report.notes import Level, Note
 from loadtest.report.wording import capacity, count, estimate, exits, milliseconds, multiple, tail
-from loadtest.results import CaseResult, Results
 
 Column = tuple[str, Callable[[CaseResult], str]]
 

@@ -2,8 +2,8 @@
 
 import math
 
-from loadtest.quality import Share
-from loadtest.results import CaseResult
+from loadtest.figures.quality import Share
+from loadtest.figures.results import CaseResult
 
 NONE = "–"
 NO_ANSWER = "no answer"

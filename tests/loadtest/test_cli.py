@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loadtest.campaign import WARM_UP_REQUESTS
 from loadtest.cli import main
+from loadtest.measure.campaign import WARM_UP_REQUESTS
 from tests.loadtest.tiny_campaign import FAST, rows
 from tests.loadtest.tiny_server import TinyServer
 

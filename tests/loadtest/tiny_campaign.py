@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from loadtest.campaign import run_campaign
 from loadtest.cli import parse
+from loadtest.figures.results import Results, compute_results
+from loadtest.measure.campaign import run_campaign
 from loadtest.progress import Progress
 from loadtest.raw import RawFiles
-from loadtest.results import Results, compute_results
 from tests.loadtest.tiny_server import TinyServer
 
 FAST = ["--rate", "100", "--duration", "0.3", "--capacity-seconds", "0.2"]

@@ -1,8 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from loadtest.figures.results import Results
 from loadtest.report.notes import Level, notes
-from loadtest.results import Results
 from tests.loadtest.tiny_campaign import results_of, rows
 from tests.loadtest.tiny_server import TinyServer
 

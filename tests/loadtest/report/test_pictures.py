@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.patches import Rectangle
 
-from loadtest.load_samples import LoadSamples
+from loadtest.figures.results import Results
+from loadtest.generator.load_samples import LoadSamples
 from loadtest.report.circumstances import Circumstances, Machine
 from loadtest.report.headline import cards, lead
 from loadtest.report.page import page
@@ -18,9 +19,8 @@ from loadtest.report.plot_latency import draw_latency
 from loadtest.report.plot_quality import dodges_points, draw_cost_and_quality
 from loadtest.report.plot_scores import draw_stage1_scores
 from loadtest.report.plot_style import png, policy_colours, stage_colours
-from loadtest.results import Results
-from loadtest.samples import Samples
-from loadtest.tensors import NamedTensor
+from loadtest.traffic.samples import Samples
+from loadtest.wire.tensors import NamedTensor
 from tests.loadtest.tiny_campaign import results_of, rows
 from tests.loadtest.tiny_server import tiny_server
 

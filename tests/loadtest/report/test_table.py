@@ -3,9 +3,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from loadtest.figures.results import Results
 from loadtest.report.notes import Level, Note
 from loadtest.report.table import print_results
-from loadtest.results import Results
 from tests.loadtest.tiny_campaign import results_of
 from tests.loadtest.tiny_server import TinyServer
 

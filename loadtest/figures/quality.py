@@ -1,0 +1,124 @@
+"""What a census says of a policy: how good its answers are and what they cost. Pure."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.cascade_file import Cascade
+from cascade.intervals import share_interval
+from cascade.metrics import aurc, cost_macs, selective_risk
+from loadtest.measure.census import Census
+from loadtest.traffic.samples import Samples
+
+Mask = NDArray[np.bool_]
+# The two sums add the same whole numbers of MACs in another order.
+COST_TOLERANCE = 1e-9
+NO_STATISTICS = "the server's statistics could not be read"
+OTHER_TRAFFIC = "other traffic reached the server"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of rows with its 95% interval; all NaN where there are no rows to take it of."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_known(self) -> bool:
+        return not math.isnan(self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostCheck:
+    """MACs per row as the answers' exit stages tell, and as the server's counters of rows do; or the
+    `obstacle` to reading these."""
+
+    reported_macs: float
+    executed_macs: float | None
+    obstacle: str = ""
+
+    @property
+    def is_match(self) -> bool | None:
+        """None where it could not be checked."""
+        if self.executed_macs is None:
+            return None
+        return math.isclose(self.reported_macs, self.executed_macs, rel_tol=COST_TOLERANCE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """`risk` is of the accepted rows, the other shares of all; `cost` is a multiple of stage 1."""
+
+    accuracy: Share
+    coverage: Share
+    risk: Share
+    exit_shares: tuple[Share, ...]
+    exit_reasons: dict[str, int]
+    cost_macs: float
+    cost: float
+    aurc: float
+    cost_check: CostCheck
+    ood_accepted: Share | None
+    num_degraded: int
+
+    @property
+    def exits(self) -> tuple[float, ...]:
+        """Shares of the rows that leave at each stage, without their intervals."""
+        return tuple(share.value for share in self.exit_shares)
+
+
+def judge(census: Census, cascade: Cascade, samples: Samples, ood: Samples | None = None) -> Quality:
+    rows, macs = census.rows, cascade.stage_macs
+    correct = rows.label == samples.labels
+    reported = cost_macs(rows.exit_stage, macs)
+    return Quality(
+        accuracy=share(correct, samples.groups),
+        coverage=share(rows.accepted, samples.groups),
+        risk=risk(rows.accepted, correct, samples.groups),
+        exit_shares=tuple(
+            share(rows.exit_stage == stage, samples.groups) for stage in range(1, len(macs) + 1)
+        ),
+        exit_reasons=dict(Counter(rows.exit_reason.tolist())),
+        cost_macs=reported,
+        cost=reported / macs[0],
+        aurc=aurc(rows.score.astype(np.float64), correct),
+        cost_check=check_cost(census, cascade, reported),
+        ood_accepted=None if not (census.ood and ood) else share(census.ood.accepted, ood.groups),
+        num_degraded=census.num_degraded,
+    )
+
+
+def share(hits: Mask, groups: NDArray[np.int64] | None = None) -> Share:
+    low, high = share_interval(hits, groups)
+    return Share(float(hits.mean()) if len(hits) else math.nan, low, high)
+
+
+def risk(accepted: Mask, correct: Mask, groups: NDArray[np.int64] | None) -> Share:
+    if not accepted.any():
+        return Share(math.nan, math.nan, math.nan)
+    low, high = share_interval(~correct[accepted], None if groups is None else groups[accepted])
+    return Share(selective_risk(accepted, correct), low, high)
+
+
+def check_cost(census: Census, cascade: Cascade, reported_macs: float) -> CostCheck:
+    """By the server's own count of the rows that each member ran, if these were the census's alone."""
+    executed, num_rows = census.executed, len(census.rows.label)
+    if executed is None:
+        return CostCheck(reported_macs=reported_macs, executed_macs=None, obstacle=NO_STATISTICS)
+    if executed.get(cascade.name, 0) > num_rows:
+        return CostCheck(reported_macs=reported_macs, executed_macs=None, obstacle=OTHER_TRAFFIC)
+    total = sum(member.macs * executed.get(member.name, 0) for member in cascade.members)
+    return CostCheck(reported_macs=reported_macs, executed_macs=total / num_rows)
+
+
+def num_disagreements(first: Census, second: Census) -> int:
+    """Rows in which two protocols disagree in label, exit stage or verdict."""
+    differs = np.zeros(len(first.rows.label), np.bool_)
+    for name in ("label", "exit_stage", "accepted"):
+        differs |= getattr(first.rows, name) != getattr(second.rows, name)
+    return int(differs.sum())

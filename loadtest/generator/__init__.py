@@ -1,0 +1,1 @@
+"""Sends what a schedule says, on time, and watches itself."""

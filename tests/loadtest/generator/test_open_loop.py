@@ -1,0 +1,138 @@
+"""Against a real server on loopback. Bounds are generous: the machine may be busy."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from loadtest.config import LoadConfig
+from loadtest.figures.statistics import LoadFigures, load_figures
+from loadtest.generator.load_samples import LoadSamples, load_samples
+from loadtest.generator.open_loop import run_open_loop
+from loadtest.generator.usage import Usage
+from loadtest.traffic.schedule import Schedule, draw_schedule
+from loadtest.wire.client import LEAN_OUTPUTS, Status
+from loadtest.wire.clients import open_clients
+from loadtest.wire.targets import parse_target
+from loadtest.wire.tensors import NamedTensor
+from tests.loadtest.tiny_server import TinyServer
+
+ROWS = np.array([[0.9, 1.0], [0.45, 0.0]], np.float32)
+
+
+async def drive(url: str, load: LoadConfig, schedule: Schedule) -> LoadSamples:
+    async with open_clients([parse_target(url)], "tiny") as (client,):
+        requests = [
+            client.encode("window", (NamedTensor("x", "FP32", ROWS[rows]),), LEAN_OUTPUTS)
+            for rows in schedule.rows
+        ]
+        run = await run_open_loop(client, requests, schedule, load, lambda _: None)
+        return load_samples(run, client)
+
+
+def figures_of(url: str, load: LoadConfig) -> tuple[LoadSamples, LoadFigures]:
+    samples = asyncio.run(drive(url, load, draw_schedule(load, len(ROWS))))
+    return samples, load_figures(samples, load, Usage(wall_s=1.0))
+
+
+def load(**changes: object) -> LoadConfig:
+    config = {"rate": 100.0, "duration_s": 1.0, "arrivals": "constant", **changes}
+    return LoadConfig(**config)  # type: ignore[arg-type]
+
+
+def urls(server: TinyServer) -> Sequence[str]:
+    return server.http_url, server.grpc_url
+
+
+def test_a_stall_shows_in_the_tail_over_both_protocols(server: TinyServer) -> None:
+    server.stall_s = 0.5
+    for url in urls(server):
+        server.num_requests, server.stall_at = 0, 30
+        _, figures = figures_of(url, load())
+        # Some 50 of 100 requests were meant to leave during the stall; the first of them waited it out.
+        assert 400 < figures.latency.p99_ms < 1500, url
+        assert figures.latency.p50_ms < 400, url
+        assert figures.num_errors == 0
+
+
+def test_waiting_for_a_slot_counts_as_latency_though_service_is_short(server: TinyServer) -> None:
+    """One request in flight, as a closed client would: what it holds back must count all the same."""
+    server.stall_s, server.stall_at = 0.5, 30
+    samples, figures = figures_of(server.http_url, load(max_in_flight=1))
+    assert figures.service is not None
+    assert figures.service.p90_ms < 200
+    assert figures.latency.p90_ms > 300
+    # The generator is not to blame: it got round to each request in time.
+    assert np.median(samples.lag_ms) < 20
+    assert (samples.sent_s - samples.ready_s).max() > 0.3
+
+
+def test_requests_leave_when_intended(server: TinyServer) -> None:
+    samples, _ = figures_of(server.http_url, load(rate=50.0))
+    assert (samples.ready_s >= samples.intended_s).all()
+    assert np.median(samples.lag_ms) < 10
+
+
+def test_answers_tell_the_deepest_exit_stage(server: TinyServer) -> None:
+    config = load(rate=20.0)
+    schedule = Schedule(np.array([0.0, 0.01, 0.02]), np.array([[0, 0], [0, 1], [1, 1]]))
+    samples = asyncio.run(drive(server.grpc_url, config, schedule))
+    assert samples.exit_stage.tolist() == [1, 2, 2]
+    assert samples.status.tolist() == [Status.OK] * 3
+
+
+def test_refusals_are_samples(server: TinyServer) -> None:
+    server.refuse_every = 4
+    for url in urls(server):
+        server.num_requests = 0
+        samples, figures = figures_of(url, load(duration_s=0.4))
+        assert figures.statuses == {"ok": 30, "refused": 10, "timeout": 0, "broken": 0}, url
+        assert figures.latency.num_samples == 40
+        assert not np.isnan(samples.done_s).any()
+
+
+def test_timeouts_are_samples_and_end_the_run(server: TinyServer) -> None:
+    """Given up counting from the intended send, however late a request was sent."""
+    server.stall_s, server.stall_at = 2.0, 10
+    samples, figures = figures_of(server.http_url, load(duration_s=0.5, timeout_s=0.2, max_in_flight=2))
+    late = samples.status == Status.TIMEOUT
+    assert figures.statuses["timeout"] == late.sum() > 30
+    taken_s = samples.done_s - samples.intended_s
+    assert taken_s[late].min() > 0.199
+    assert taken_s.max() < 1.5
+    assert (samples.exit_stage[late] == 0).all()
+
+
+def test_a_request_may_be_given_up_before_it_was_sent(server: TinyServer) -> None:
+    server.stall_s, server.stall_at = 1.5, 1
+    schedule = Schedule(np.zeros(10), np.zeros((10, 1), np.int64))
+    samples = asyncio.run(drive(server.http_url, load(timeout_s=0.2, max_in_flight=2), schedule))
+    assert (samples.status == Status.TIMEOUT).all()
+    assert np.isnan(samples.sent_s).sum() == 8
+    figures = load_figures(samples, load(), Usage(wall_s=1.0))
+    assert figures.latency.num_samples == 10
+    assert figures.service is not None and figures.service.num_samples == 2
+
+
+def test_a_dead_server_gives_broken_samples() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    for protocol in ("http", "grpc"):
+        _, figures = figures_of(f"{protocol}://127.0.0.1:{port}", load(duration_s=0.1))
+        assert figures.statuses == {"ok": 0, "refused": 0, "timeout": 0, "broken": 10}, protocol
+
+
+def test_a_cancelled_run_ends_at_once(server: TinyServer) -> None:
+    async def cancelled() -> None:
+        config = load(duration_s=60.0)
+        run = asyncio.create_task(drive(server.http_url, config, draw_schedule(config, len(ROWS))))
+        await asyncio.sleep(0.2)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+
+    began = time.monotonic()
+    asyncio.run(cancelled())
+    assert time.monotonic() - began < 5
