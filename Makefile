@@ -12,7 +12,7 @@ CLIENTS_LOCK := tests/conformance/requirements.lock
 REPOSITORY ?= model_repository
 SERVE_FLAGS ?=
 
-.PHONY: demo test check serve triton clean
+.PHONY: demo test check serve triton peers clean
 
 demo: $(READY)
 	$(BIN)/python demo.py
@@ -29,6 +29,10 @@ serve: $(READY)
 	$(BIN)/python -m serving $(REPOSITORY) $(SERVE_FLAGS)
 
 triton: $(TRITON_READY)
+
+# Servers that benchmarks.peers measures beside Exitgate and Triton.
+peers: $(READY) $(TRITON_READY)
+	$(BIN)/python -m benchmarks.peers.environments
 
 # The stamp goes first and is written last: an interrupted installation is begun again. A link is not followed:
 # `venv --clear` would empty somebody else's environment.
@@ -63,4 +67,4 @@ $(CLIENTS_READY): $(CLIENTS_LOCK) | $(READY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(TRITON) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TRITON) $(CLIENTS) .venv-peers-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,17 +23,7 @@ RUN = Path("runs/cifar-cascade")
 REPOSITORY = Path("runs/cifar-cascade-repository")
 REPORT = Path("reports/cifar-cascade")
 POLICIES = ("first", "threshold", "window", "full")
-KEPT = (
-    "policy",
-    "accuracy",
-    "coverage",
-    "risk",
-    "exits",
-    "exit_intervals",
-    "cost",
-    "ood_accepted",
-    "capacity",
-)
+KEPT = ("accuracy", "coverage", "risk", "exits", "cost", "ood_accepted")
 
 
 def main() -> None:
@@ -86,7 +76,14 @@ def write_result(options: argparse.Namespace, summary: dict[str, Any]) -> None:
         "budget": options.budget,
         "members": [member_facts(index) for index in range(3)],
         "rows": summary["rows"],
-        "cases": [{key: case[key] for key in KEPT} for case in summary["cases"]],
+        "cases": [
+            {
+                "policy": case["contender"],
+                **{key: case["quality"][key] for key in KEPT},
+                "capacity": case["capacity"],
+            }
+            for case in summary["cases"]
+        ],
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"{RESULT.relative_to(ROOT)}, {REPORT}/report.html")

@@ -30,8 +30,9 @@ from cascade.policy import Policy
 from cascade.replay import Replay, replay
 from cascade.scores import softmax
 from cascade.scores_file import ScoresFile
-from loadtest.wire.client import Client, Status
+from loadtest.wire.client import Ask, Client, Status
 from loadtest.wire.clients import open_clients
+from loadtest.wire.options import WireOptions
 from loadtest.wire.targets import parse_target
 from loadtest.wire.tensors import NamedTensor
 from tests.repositories import Digits, Repository, make_repository, outputs_of
@@ -87,7 +88,8 @@ async def send_all(
         while mine:
             piece = mine.pop()
             image = NamedTensor("image", "UINT8", rows.image[piece.rows])
-            reply = await client.send(client.encode(piece.policy, [image], OUTPUTS))
+            ask = Ask(inputs=[image], outputs=OUTPUTS, policy=piece.policy)
+            reply = await client.send(client.encode(ask))
             if reply.status is not Status.OK:
                 sys.exit(f"{piece}: {reply.detail}")
             for name, array in client.decode(reply).outputs.items():
@@ -175,8 +177,8 @@ async def over_the_wire(
     addresses: dict[str, str], model: str, pieces: Sequence[Piece], rows: Digits
 ) -> dict[str, NDArray[Any]]:
     targets = [parse_target(f"{protocol}://{address}") for protocol, address in addresses.items()]
-    async with open_clients(targets, model) as clients:
-        return await send_all(clients, pieces, rows)
+    async with open_clients(targets, [model], WireOptions()) as clients:
+        return await send_all(list(clients.values()), pieces, rows)
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2
 from benchmarks.closed_loop import METHOD, HttpAnswer, HttpConnection, grpc_request, http_request
 from loadtest.wire.grpc import CHANNEL_OPTIONS
 from loadtest.wire.grpc import decode_infer as decode_grpc
-from loadtest.wire.http import decode_infer as decode_http
+from loadtest.wire.http_codec import decode_infer as decode_http
 
 CLOSING = b"\r\nconnection: "
 STOPPING = "the server is stopping"

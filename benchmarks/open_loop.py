@@ -1,6 +1,6 @@
 """Requests with a deadline, open-loop over HTTP in phases, and what came of them.
 
-loadtest draws the schedule and keeps to it; the connections are bare ones.
+loadtest draws the schedule and keeps to it.
 """
 
 import asyncio
@@ -11,15 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
 import uvloop
 from numpy.typing import NDArray
 
-from benchmarks.bare_client import BareClient
 from benchmarks.server_process import MeasuredServer
 from loadtest.config import LoadConfig
 from loadtest.generator.open_loop import OpenLoopRun, run_open_loop
+from loadtest.traffic.rate import constant_rate
 from loadtest.traffic.schedule import Schedule, draw_schedule
 from loadtest.wire.client import Reply, Request, Status
+from loadtest.wire.http import HttpClient
+from loadtest.wire.options import WireOptions
+from loadtest.wire.targets import parse_target
 
 NUMBER = re.compile(r"\d+\.\d+")
 OUTCOMES = ("good", "late", "degraded", "shed", "timed_out", "refused", "given_up", "broken")
@@ -81,7 +85,8 @@ def play(
     parts = [_draw(phase, len(requests), seed + number) for number, phase in enumerate(phases)]
     starts = np.cumsum([0.0, *(phase.seconds for phase in phases)])
     intended_s = np.concatenate([part.intended_s + start for part, start in zip(parts, starts, strict=False)])
-    schedule = Schedule(intended_s, np.concatenate([part.rows for part in parts]))
+    rows = np.concatenate([part.rows for part in parts])
+    schedule = Schedule(intended_s, rows, np.arange(len(rows) + 1))
     load = LoadConfig(max_in_flight=connections, timeout_s=give_up_s)
     cpu, begin, own = server.cpu_s(), time.perf_counter(), time.process_time()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -102,16 +107,17 @@ def play(
 
 
 def _draw(phase: Phase, num_rows: int, seed: int) -> Schedule:
-    return draw_schedule(LoadConfig(rate=phase.rate, duration_s=phase.seconds, seed=seed), num_rows)
+    load = LoadConfig(rate=constant_rate(phase.rate), duration_s=phase.seconds, seed=seed)
+    return draw_schedule(load, num_rows)
 
 
 async def _run(
     server: MeasuredServer, requests: Sequence[Request], schedule: Schedule, load: LoadConfig
 ) -> OpenLoopRun:
-    client = BareClient(server.http, "")
-    drawn = [requests[row] for row in schedule.rows[:, 0].tolist()]
+    client = HttpClient(parse_target(f"http://{server.http}"), "", WireOptions())
+    drawn = [requests[row] for row in schedule.rows.tolist()]
     try:
-        return await run_open_loop(client, drawn, schedule, load, lambda _: None)
+        return await run_open_loop(client, drawn, schedule, load, lambda _, __: None)
     finally:
         await client.close()
 
@@ -123,24 +129,27 @@ def _latency_s(run: OpenLoopRun) -> NDArray[np.float64]:
 def _outcome(reply: Reply, latency_s: float, deadline_s: float) -> str:
     if reply.status is not Status.OK:
         return _failure(reply)
-    if BareClient.is_degraded(reply):
+    if _is_degraded(reply):
         return "degraded"
     return "good" if latency_s <= deadline_s else "late"
 
 
+def _is_degraded(reply: Reply) -> bool:
+    head = orjson.loads(reply.body[: reply.json_bytes])
+    return bool(head.get("parameters", {}).get("degraded", False))
+
+
 def _failure(reply: Reply) -> str:
-    if reply.status is not Status.REFUSED:
-        return "given_up" if reply.status is Status.TIMEOUT else "broken"
-    if not reply.detail.startswith("503"):
-        return "refused"
-    return "shed" if reply.detail.startswith("503 retry") else "timed_out"
+    if reply.status is Status.SHED:
+        return "shed" if "(retry after" in reply.detail else "timed_out"
+    return {Status.REFUSED: "refused", Status.TIMEOUT: "given_up"}.get(reply.status, "broken")
 
 
 def _samples(
     run: OpenLoopRun, schedule: Schedule, outcomes: NDArray[np.str_], part: slice, start: float
 ) -> Samples:
     return Samples(
-        request=schedule.rows[:, 0],
+        request=schedule.rows,
         replies=list(run.replies[part]),
         intended_s=run.intended_s[part] - start,
         outcome=outcomes[part],

@@ -34,7 +34,7 @@ from benchmarks.side_by_side import Blocks, Contender, alternate, pieces, throug
 from benchmarks.triton_repository import BLS, Tuning, write_triton_repository
 from cascade.cascade_file import Cascade, read_cascade
 from cascade.scores import msp, softmax
-from loadtest.wire.http import decode_infer
+from loadtest.wire.http_codec import decode_infer
 from serving.triton.bundled import QUICK, TritonServer, triton
 from serving.triton.installation import PACKAGES
 

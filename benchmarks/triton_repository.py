@@ -39,18 +39,7 @@ def write_triton_repository(
     (image,) = cascade.inputs
     inputs = {"image": (image.datatype, image.shape[1:])}
     num_classes = len(cascade.classes)
-    for member in cascade.members:
-        config = _config(
-            member.name,
-            inputs,
-            {"logits": ("FP32", (num_classes,))},
-            {"intra_op_num_threads": str(tuning.member_threads)},
-            max_batch=MAX_MEMBER_BATCH,
-            delay_us=tuning.member_delay_us,
-            instances=tuning.member_instances,
-        )
-        version = _write(path, config, MEMBER_SCRIPT)
-        shutil.copyfile(source / member.file, version / "model.onnx")
+    write_members(path, source, cascade, tuning)
     outputs = {
         "probabilities": ("FP32", (num_classes,)),
         "label": ("INT64", (1,)),
@@ -62,7 +51,7 @@ def write_triton_repository(
         "threshold": repr(threshold),
         "variant": tuning.variant,
     }
-    config = _config(
+    config = model_config(
         BLS,
         inputs,
         outputs,
@@ -71,7 +60,23 @@ def write_triton_repository(
         delay_us=tuning.bls_delay_us,
         instances=tuning.bls_instances,
     )
-    _write(path, config, BLS_SCRIPT)
+    write_model(path, config, BLS_SCRIPT)
+
+
+def write_members(path: Path, source: Path, cascade: Cascade, tuning: Tuning) -> None:
+    (image,) = cascade.inputs
+    for member in cascade.members:
+        config = model_config(
+            member.name,
+            {"image": (image.datatype, image.shape[1:])},
+            {"logits": ("FP32", (len(cascade.classes),))},
+            {"intra_op_num_threads": str(tuning.member_threads)},
+            max_batch=MAX_MEMBER_BATCH,
+            delay_us=tuning.member_delay_us,
+            instances=tuning.member_instances,
+        )
+        version = write_model(path, config, MEMBER_SCRIPT)
+        shutil.copyfile(source / member.file, version / "model.onnx")
 
 
 def write_member(
@@ -83,7 +88,7 @@ def write_member(
     instances: int,
 ) -> None:
     """The configuration and the script of a member whose file is there, of one image and ten classes."""
-    config = _config(
+    config = model_config(
         member,
         {"image": ("UINT8", image)},
         {"logits": ("FP32", (10,))},
@@ -97,7 +102,7 @@ def write_member(
     (path / member / "1" / "model.py").write_text(script, encoding="utf-8")
 
 
-def _write(repository: Path, config: Any, script: Path) -> Path:
+def write_model(repository: Path, config: Any, script: Path) -> Path:
     version: Path = repository / config.name / "1"
     version.mkdir(parents=True)
     shutil.copyfile(script, version / "model.py")
@@ -106,7 +111,7 @@ def _write(repository: Path, config: Any, script: Path) -> Path:
     return version
 
 
-def _config(
+def model_config(
     name: str,
     inputs: Mapping[str, tuple[str, tuple[int, ...]]],
     outputs: Mapping[str, tuple[str, tuple[int, ...]]],

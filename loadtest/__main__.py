@@ -1,4 +1,4 @@
-"""`python -m loadtest URL...`: quality, latency and capacity of each policy over each protocol."""
+"""`python -m loadtest URL...`, and `search`, `sweep` and `plan` before the URLs."""
 
 import sys
 

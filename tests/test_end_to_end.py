@@ -103,12 +103,14 @@ def test_the_load_test_measures_what_the_replay_says(
     )
     assert (report / "report.html").read_text().count("data:image/png;base64,") >= 5
     summary = json.loads((report / "summary.json").read_text())
-    assert set(summary["protocol_disagreements"].values()) == {0}
+    assert set(summary["disagreements"].values()) == {0}
     assert len(summary["cases"]) == 6
     for case in summary["cases"]:
-        assert case["is_cost_matched"]
+        assert case["quality"]["is_cost_matched"]
         assert case["load"]["num_errors"] == 0
-    exits = {case["policy"]: case["exits"] for case in summary["cases"]}
+    exits = {
+        case["contender"]: [share["value"] for share in case["quality"]["exits"]] for case in summary["cases"]
+    }
     assert exits["first"] == [1.0, 0.0]
     assert exits["full"] == [0.0, 1.0]
     assert 0.2 < exits["window"][1] < 0.6

@@ -12,6 +12,7 @@ from cascade.intervals import share_interval
 from cascade.metrics import aurc, cost_macs, selective_risk
 from loadtest.measure.census import Census
 from loadtest.traffic.samples import Samples
+from loadtest.wire.model_statistics import ModelStatistics
 
 Mask = NDArray[np.bool_]
 # The two sums add the same whole numbers of MACs in another order.
@@ -52,17 +53,20 @@ class CostCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """`risk` is of the accepted rows, the other shares of all; `cost` is a multiple of stage 1."""
+    """`risk` is of the accepted rows, the other shares of all; `cost` is a multiple of stage 1. `agreement`
+    is the share of rows with the label of the contender that runs all members. A plain model has no cost, and
+    where none runs all members there is no agreement."""
 
     accuracy: Share
     coverage: Share
     risk: Share
     exit_shares: tuple[Share, ...]
     exit_reasons: dict[str, int]
-    cost_macs: float
-    cost: float
+    cost_macs: float | None
+    cost: float | None
     aurc: float
-    cost_check: CostCheck
+    cost_check: CostCheck | None
+    agreement: Share | None
     ood_accepted: Share | None
     num_degraded: int
 
@@ -72,25 +76,34 @@ class Quality:
         return tuple(share.value for share in self.exit_shares)
 
 
-def judge(census: Census, cascade: Cascade, samples: Samples, ood: Samples | None = None) -> Quality:
-    rows, macs = census.rows, cascade.stage_macs
+def judge(
+    census: Census, samples: Samples, ood: Samples | None = None, reference: NDArray[np.int64] | None = None
+) -> Quality:
+    """`reference` (rows,) are the labels of the contender that runs all members."""
+    assert samples.labels is not None
+    rows, cascade = census.rows, census.case.cascade
     correct = rows.label == samples.labels
-    reported = cost_macs(rows.exit_stage, macs)
+    reported = cost_macs(rows.exit_stage, cascade.stage_macs) if cascade else None
     return Quality(
         accuracy=share(correct, samples.groups),
         coverage=share(rows.accepted, samples.groups),
         risk=risk(rows.accepted, correct, samples.groups),
-        exit_shares=tuple(
-            share(rows.exit_stage == stage, samples.groups) for stage in range(1, len(macs) + 1)
-        ),
+        exit_shares=exit_shares(rows.exit_stage, census.case.served.num_stages, samples.groups),
         exit_reasons=dict(Counter(rows.exit_reason.tolist())),
         cost_macs=reported,
-        cost=reported / macs[0],
-        aurc=aurc(rows.score.astype(np.float64), correct),
-        cost_check=check_cost(census, cascade, reported),
+        cost=reported / cascade.stage_macs[0] if cascade and reported is not None else None,
+        aurc=aurc(rows.score.astype(np.float64), correct) if cascade else math.nan,
+        cost_check=check_cost(census, cascade, reported) if cascade and reported is not None else None,
+        agreement=None if reference is None else share(rows.label == reference, samples.groups),
         ood_accepted=None if not (census.ood and ood) else share(census.ood.accepted, ood.groups),
         num_degraded=census.num_degraded,
     )
+
+
+def exit_shares(
+    exit_stage: NDArray[np.int32], num_stages: int, groups: NDArray[np.int64] | None
+) -> tuple[Share, ...]:
+    return tuple(share(exit_stage == stage, groups) for stage in range(1, num_stages + 1))
 
 
 def share(hits: Mask, groups: NDArray[np.int64] | None = None) -> Share:
@@ -107,18 +120,19 @@ def risk(accepted: Mask, correct: Mask, groups: NDArray[np.int64] | None) -> Sha
 
 def check_cost(census: Census, cascade: Cascade, reported_macs: float) -> CostCheck:
     """By the server's own count of the rows that each member ran, if these were the census's alone."""
-    executed, num_rows = census.executed, len(census.rows.label)
+    executed, num_rows = census.usage.statistics, len(census.rows)
     if executed is None:
         return CostCheck(reported_macs=reported_macs, executed_macs=None, obstacle=NO_STATISTICS)
-    if executed.get(cascade.name, 0) > num_rows:
+    nothing = ModelStatistics()
+    if executed.get(cascade.name, nothing).rows > num_rows:
         return CostCheck(reported_macs=reported_macs, executed_macs=None, obstacle=OTHER_TRAFFIC)
-    total = sum(member.macs * executed.get(member.name, 0) for member in cascade.members)
+    total = sum(member.macs * executed.get(member.name, nothing).rows for member in cascade.members)
     return CostCheck(reported_macs=reported_macs, executed_macs=total / num_rows)
 
 
 def num_disagreements(first: Census, second: Census) -> int:
     """Rows in which two protocols disagree in label, exit stage or verdict."""
-    differs = np.zeros(len(first.rows.label), np.bool_)
+    differs = np.zeros(len(first.rows), np.bool_)
     for name in ("label", "exit_stage", "accepted"):
         differs |= getattr(first.rows, name) != getattr(second.rows, name)
     return int(differs.sum())

@@ -1,22 +1,37 @@
-"""A campaign's figures: of each case, and between protocols. Pure."""
+"""A campaign's figures: of each case, of each against the baseline, and between protocols. Pure."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from loadtest.case import Case
+from loadtest.figures.comparison import (
+    Difference,
+    accuracy_of,
+    accuracy_under_load,
+    capacity_ratio,
+    cost_difference,
+    coverage,
+    latency_ratio,
+    quality_difference,
+    risk_of,
+)
 from loadtest.figures.quality import Quality, judge, num_disagreements
-from loadtest.figures.statistics import CPU_LIMIT, LoadFigures, cpu_ms_per_row, load_figures
-from loadtest.measure.campaign import Campaign, CapacityRun, Case
+from loadtest.figures.statistics import CPU_LIMIT, LoadFigures, ServerFigures, load_figures, server_figures
+from loadtest.figures.under_load import UnderLoad, under_load
+from loadtest.measure.campaign import Campaign, Capacity, CaseId, case_id, reference_labels
 
 
 @dataclass(frozen=True, kw_only=True)
 class CapacityFigures:
-    """At saturation. CPU-seconds of the generator are a share of one core."""
+    """At saturation; `turns` are rows/s of each turn, and `rows_per_s` of all together. The generator's CPU
+    share is of one core."""
 
     rows_per_s: float
+    turns: tuple[float, ...]
     num_errors: int
     generator_cpu_share: float
-    server_cpu_ms_per_row: float | None
+    server: ServerFigures
 
     @property
     def is_generator_limited(self) -> bool:
@@ -25,75 +40,128 @@ class CapacityFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseResult:
-    """A policy over a protocol."""
+    """`difference` is None for the baseline itself."""
 
-    policy: str
-    protocol: str
+    case: Case
     quality: Quality
     load: LoadFigures
+    under_load: UnderLoad
     capacity: CapacityFigures | None
+    difference: Difference | None
+
+    @property
+    def contender(self) -> str:
+        return self.case.contender
+
+    @property
+    def over(self) -> str:
+        return self.case.over
 
     @property
     def name(self) -> str:
-        return f"{self.policy} over {self.protocol}"
+        return self.case.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """`disagreements`: rows, per policy, in which the first protocol and another disagree; None where
-    one protocol alone was driven."""
+    """`disagreements`: rows, per contender, in which the first protocol (or server) and another disagree;
+    None where there is but one."""
 
     campaign: Campaign
     cases: tuple[CaseResult, ...]
     disagreements: dict[str, int] | None
 
-    def of(self, policy: str) -> CaseResult:
-        """The policy's first case; quality is the same over any protocol, or `disagreements` says so."""
-        return next(case for case in self.cases if case.policy == policy)
+    def of(self, contender: str) -> CaseResult:
+        """Its first case; quality is the same over any protocol, or `disagreements` says so."""
+        return next(case for case in self.cases if case.contender == contender)
 
     @property
-    def judged_policy(self) -> str:
-        """The policy the report is about: the default where driven, else the one whose rows leave at the
-        most stages."""
-        policies, default = self.campaign.policies, self.campaign.cascade.default_policy
-        if default in policies:
-            return default
-        return max(policies, key=lambda policy: np.count_nonzero(self.of(policy).quality.exits))
+    def judged(self) -> CaseResult:
+        """What the report is about: a cascade's default policy where driven, else the contender whose rows
+        leave at the most stages."""
+        for case in self.cases:
+            cascade = case.case.cascade
+            if cascade is not None and case.case.policy == cascade.default_policy:
+                return case
+        return max(self.cases, key=lambda case: np.count_nonzero(case.quality.exits))
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the generator kept up throughout."""
+        return all(case.load.generator.is_valid for case in self.cases)
 
 
 def compute_results(campaign: Campaign) -> Results:
     return Results(
         campaign=campaign,
         cases=tuple(_case_result(campaign, case) for case in campaign.cases),
-        disagreements=_disagreements(campaign) if len(campaign.protocols) > 1 else None,
+        disagreements=_disagreements(campaign) if len(campaign.overs) > 1 else None,
     )
 
 
 def _case_result(campaign: Campaign, case: Case) -> CaseResult:
-    run = campaign.loads[case]
-    capacity = campaign.capacities.get(case)
+    load = campaign.loads[case_id(case)]
+    capacity = campaign.capacities.get(case_id(case))
+    reference = reference_labels(campaign.cases, campaign.censuses, case)
     return CaseResult(
-        policy=case[0],
-        protocol=case[1],
-        quality=judge(campaign.censuses[case], campaign.cascade, campaign.samples, campaign.ood),
-        load=load_figures(run.samples, campaign.config.load, run.usage),
-        capacity=None if capacity is None else _capacity_figures(capacity),
+        case=case,
+        quality=judge(campaign.censuses[case_id(case)], campaign.samples, campaign.ood, reference),
+        load=load_figures(load.samples, campaign.offered_s, load.usage, load.server, case.cascade),
+        under_load=under_load(
+            case,
+            load.samples,
+            campaign.samples,
+            campaign.config.objective_ms,
+            campaign.censuses[case_id(case)].rows.label,
+            reference,
+        ),
+        capacity=None if capacity is None else _capacity_figures(capacity, case),
+        difference=_difference(campaign, case),
     )
 
 
-def _capacity_figures(run: CapacityRun) -> CapacityFigures:
+def _capacity_figures(capacity: Capacity, case: Case) -> CapacityFigures:
+    turns = capacity.turns
+    num_rows_in_all = sum(turn.num_rows_in_all for turn in turns)
     return CapacityFigures(
-        rows_per_s=run.counts.rows_per_s,
-        num_errors=run.counts.num_errors,
-        generator_cpu_share=run.usage.generator_cpu_share,
-        server_cpu_ms_per_row=cpu_ms_per_row(run.usage, run.counts.num_rows_in_all),
+        rows_per_s=sum(turn.num_rows for turn in turns) / sum(turn.seconds for turn in turns),
+        turns=tuple(turn.rows_per_s for turn in turns),
+        num_errors=sum(turn.num_errors for turn in turns),
+        generator_cpu_share=capacity.usage.cpu_share,
+        server=server_figures(capacity.server, num_rows_in_all, case.cascade),
+    )
+
+
+def _difference(campaign: Campaign, case: Case) -> Difference | None:
+    """Over the same protocol, or the baseline's first."""
+    if case.contender == campaign.baseline:
+        return None
+    bases = [c for c in campaign.cases if c.contender == campaign.baseline]
+    base = next((c for c in bases if c.over == case.over), bases[0])
+    return _between(campaign, case_id(case), case_id(base))
+
+
+def _between(campaign: Campaign, one: CaseId, other: CaseId) -> Difference:
+    census, base = campaign.censuses[one], campaign.censuses[other]
+    load, base_load = campaign.loads[one].samples, campaign.loads[other].samples
+    samples = campaign.samples
+    return Difference(
+        accuracy=quality_difference(census, base, samples, accuracy_of(samples)),
+        coverage=quality_difference(census, base, samples, coverage),
+        risk=quality_difference(census, base, samples, risk_of(samples)),
+        cost=cost_difference(census, base),
+        accuracy_under_load=accuracy_under_load(load, base_load, samples),
+        p50=latency_ratio(load.requests, base_load.requests, 50),
+        p99=latency_ratio(load.requests, base_load.requests, 99),
+        capacity=capacity_ratio(campaign.capacities[one].turns, campaign.capacities[other].turns)
+        if campaign.capacities
+        else None,
     )
 
 
 def _disagreements(campaign: Campaign) -> dict[str, int]:
-    first, *others = campaign.protocols
-    censuses = campaign.censuses
-    return {
-        policy: sum(num_disagreements(censuses[policy, first], censuses[policy, other]) for other in others)
-        for policy in campaign.policies
-    }
+    counts: dict[str, int] = {}
+    for contender in campaign.contenders:
+        censuses = [campaign.censuses[case_id(c)] for c in campaign.cases if c.contender == contender]
+        counts[contender] = sum(num_disagreements(censuses[0], other) for other in censuses[1:])
+    return counts

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.config import LoadConfig
-from loadtest.generator.load_samples import LoadSamples
-from loadtest.generator.usage import Usage
+from cascade.cascade_file import Cascade
+from loadtest.generator.load_samples import LoadSamples, RequestSamples
+from loadtest.generator.usage import GeneratorUsage
+from loadtest.measure.server_usage import ServerUsage
 from loadtest.wire.client import Status
+from loadtest.wire.model_statistics import ModelStatistics
 
 LAG_LIMIT_MS = 1.0
 CPU_LIMIT = 0.8
@@ -28,14 +30,24 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorCheck:
-    """Whether the generator may have measured itself: `cpu_share` is of one core."""
+    """Whether the generator may have measured itself: `cpu_share` is of one core, of the busiest process."""
 
     lag_p99_ms: float
     cpu_share: float
 
     @property
-    def is_limited(self) -> bool:
-        return self.lag_p99_ms > LAG_LIMIT_MS or self.cpu_share > CPU_LIMIT
+    def is_valid(self) -> bool:
+        return self.lag_p99_ms <= LAG_LIMIT_MS and self.cpu_share <= CPU_LIMIT
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerFigures:
+    """Per answered row, in milliseconds; None where the server does not tell. `member_ms` are executions of
+    each member, `queue_ms` the waiting of rows for members."""
+
+    cpu_ms: float | None
+    member_ms: dict[str, float] | None
+    queue_ms: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +57,7 @@ class LoadFigures:
     answered ones."""
 
     num_requests: int
+    offered_s: float
     statuses: dict[str, int]
     num_degraded: int
     latency: Latency
@@ -53,7 +66,7 @@ class LoadFigures:
     requests_per_s: float
     rows_per_s: float
     generator: GeneratorCheck
-    server_cpu_ms_per_row: float | None
+    server: ServerFigures
 
     @property
     def num_answered(self) -> int:
@@ -63,25 +76,41 @@ class LoadFigures:
     def num_errors(self) -> int:
         return self.num_requests - self.num_answered
 
+    @property
+    def offered_rate(self) -> float:
+        """Requests a second."""
+        return self.num_requests / self.offered_s
 
-def load_figures(samples: LoadSamples, load: LoadConfig, usage: Usage) -> LoadFigures:
-    num_in_time = int((samples.is_answered & (samples.done_s <= load.duration_s)).sum())
-    num_rows = int(samples.is_answered.sum()) * load.rows_per_request
-    is_sent = ~np.isnan(samples.sent_s)
+
+def load_figures(
+    samples: LoadSamples,
+    offered_s: float,
+    usage: GeneratorUsage,
+    server: ServerUsage,
+    cascade: Cascade | None = None,
+) -> LoadFigures:
+    """`offered_s` is the length of the schedule, all blocks together."""
+    requests = samples.requests
+    is_sent = ~np.isnan(requests.sent_s)
+    in_time = requests.is_answered & (requests.done_s <= _ends_s(requests, offered_s))
     return LoadFigures(
-        num_requests=len(samples),
-        statuses={status.name.lower(): int((samples.status == status).sum()) for status in Status},
-        num_degraded=int(samples.degraded.sum()),
-        latency=latency(samples.latency_ms),
-        service=latency(samples.service_ms[is_sent]) if is_sent.any() else None,
-        by_exit_stage=_by_exit_stage(samples),
-        requests_per_s=num_in_time / load.duration_s,
-        rows_per_s=num_in_time * load.rows_per_request / load.duration_s,
-        generator=GeneratorCheck(
-            lag_p99_ms=latency(samples.lag_ms).p99_ms, cpu_share=usage.generator_cpu_share
-        ),
-        server_cpu_ms_per_row=cpu_ms_per_row(usage, num_rows),
+        num_requests=len(requests),
+        offered_s=offered_s,
+        statuses={status.name.lower(): int((requests.status == status).sum()) for status in Status},
+        num_degraded=int(requests.degraded.sum()),
+        latency=latency(requests.latency_ms),
+        service=latency(requests.service_ms[is_sent]) if is_sent.any() else None,
+        by_exit_stage=_by_exit_stage(requests),
+        requests_per_s=int(in_time.sum()) / offered_s,
+        rows_per_s=int(requests.num_rows[in_time].sum()) / offered_s,
+        generator=GeneratorCheck(lag_p99_ms=latency(requests.lag_ms).p99_ms, cpu_share=usage.cpu_share),
+        server=server_figures(server, int(requests.num_rows[requests.is_answered].sum()), cascade),
     )
+
+
+def _ends_s(requests: RequestSamples, offered_s: float) -> float:
+    """Of a block; blocks are equally long."""
+    return offered_s / (int(requests.block.max()) + 1)
 
 
 def latency(values_ms: NDArray[np.float64]) -> Latency:
@@ -89,12 +118,20 @@ def latency(values_ms: NDArray[np.float64]) -> Latency:
     return Latency(num_samples=len(values_ms), p50_ms=p50, p90_ms=p90, p99_ms=p99, max_ms=largest)
 
 
-def cpu_ms_per_row(usage: Usage, num_rows: int) -> float | None:
-    if usage.server_cpu_s is None or num_rows == 0:
-        return None
-    return usage.server_cpu_s * 1e3 / num_rows
+def server_figures(server: ServerUsage, num_rows: int, cascade: Cascade | None) -> ServerFigures:
+    if num_rows == 0:
+        return ServerFigures(cpu_ms=None, member_ms=None, queue_ms=None)
+    cpu_ms = None if server.cpu_s is None else server.cpu_s * 1e3 / num_rows
+    if server.statistics is None or cascade is None:
+        return ServerFigures(cpu_ms=cpu_ms, member_ms=None, queue_ms=None)
+    members = [(m.name, server.statistics.get(m.name, ModelStatistics())) for m in cascade.members]
+    return ServerFigures(
+        cpu_ms=cpu_ms,
+        member_ms={name: spent.compute_s * 1e3 / num_rows for name, spent in members},
+        queue_ms=sum(spent.queue_s for _, spent in members) * 1e3 / num_rows,
+    )
 
 
-def _by_exit_stage(samples: LoadSamples) -> dict[int, Latency]:
-    stages = np.unique(samples.exit_stage[samples.exit_stage > 0]).tolist()
-    return {stage: latency(samples.latency_ms[samples.exit_stage == stage]) for stage in stages}
+def _by_exit_stage(requests: RequestSamples) -> dict[int, Latency]:
+    stages = np.unique(requests.exit_stage[requests.exit_stage > 0]).tolist()
+    return {stage: latency(requests.latency_ms[requests.exit_stage == stage]) for stage in stages}

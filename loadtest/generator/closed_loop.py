@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from loadtest.config import CapacityConfig
-from loadtest.wire.client import Client, Request, Status
+from loadtest.generator.open_loop import Sender
+from loadtest.wire.client import Request, Status
 
 # The first answers come while queues still fill.
 RAMP_SHARE = 0.1
@@ -30,6 +31,16 @@ class ClosedLoopRun:
         return self.num_rows / self.seconds
 
 
+def added(parts: Sequence[ClosedLoopRun]) -> ClosedLoopRun:
+    """Of processes that ran side by side for as long."""
+    return ClosedLoopRun(
+        num_rows=sum(part.num_rows for part in parts),
+        num_rows_in_all=sum(part.num_rows_in_all for part in parts),
+        num_errors=sum(part.num_errors for part in parts),
+        seconds=parts[0].seconds,
+    )
+
+
 @dataclass
 class _Tally:
     num_counted: int = 0
@@ -38,7 +49,7 @@ class _Tally:
 
 
 async def run_closed_loop(
-    client: Client, requests: Sequence[Request], capacity: CapacityConfig, advance: Callable[[int], object]
+    client: Sender, requests: Sequence[Request], capacity: CapacityConfig, advance: Callable[[int], object]
 ) -> ClosedLoopRun:
     """Cycles through `requests`; a failed one is counted and replaced by the next."""
     start = time.perf_counter()
@@ -57,7 +68,7 @@ async def run_closed_loop(
 
 
 async def _keep_sending(
-    client: Client,
+    client: Sender,
     requests: Iterator[Request],
     opens: float,
     closes: float,
@@ -76,7 +87,7 @@ async def _keep_sending(
             await asyncio.sleep(0.01)
 
 
-async def _is_answered(client: Client, request: Request) -> bool:
+async def _is_answered(client: Sender, request: Request) -> bool:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reply = await client.send(request)

@@ -18,7 +18,7 @@ class Pacer:
     """Hands over `(begin, end)`, the range of arrivals that have come due."""
 
     def __init__(self, intended_s: NDArray[np.float64], hand_over: Callable[[int, int], object]) -> None:
-        self._intended_s = intended_s
+        self._intended_s: list[float] = intended_s.tolist()
         self._hand_over = hand_over
         self._is_stopped = False
 
@@ -27,13 +27,15 @@ class Pacer:
 
     def run(self, start: float) -> None:
         """Until the last arrival or `stop`. `start` is the time of arrival 0.0 on `time.perf_counter`."""
-        begin = 0
-        while begin < len(self._intended_s) and not self._is_stopped:
+        begin, intended_s = 0, self._intended_s
+        while begin < len(intended_s) and not self._is_stopped:
             now = time.perf_counter() - start
-            wait = float(self._intended_s[begin]) - now
+            wait = intended_s[begin] - now
             if wait > 0:
                 time.sleep(min(wait, LONGEST_NAP_S))
                 continue
-            end = int(np.searchsorted(self._intended_s, now, side="right"))
+            end = begin + 1
+            while end < len(intended_s) and intended_s[end] <= now:
+                end += 1
             self._hand_over(begin, end)
             begin = end

@@ -1,195 +1,278 @@
-"""The whole of a load test, phase by phase: census, load and capacity of each policy over each protocol."""
+"""The whole of a comparison, phase by phase: census, load and capacity of each contender."""
 
-import asyncio
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cascade.cascade_file import Cascade
-from loadtest.config import Config
+from loadtest.case import Case
+from loadtest.config import CapacityConfig, Config, Generation, LoadConfig, Subject
 from loadtest.errors import ConfigError
-from loadtest.generator.closed_loop import ClosedLoopRun, run_closed_loop
-from loadtest.generator.load_samples import LoadSamples, load_samples
-from loadtest.generator.open_loop import run_open_loop
-from loadtest.generator.usage import Usage, measured_usage
+from loadtest.generator.closed_loop import ClosedLoopRun
+from loadtest.generator.load_samples import LoadSamples, joined
+from loadtest.generator.local import Clients, Generator, LocalGenerator
+from loadtest.generator.processes import generator_processes
+from loadtest.generator.usage import GeneratorUsage, summed
+from loadtest.measure import server_usage
+from loadtest.measure.blocks import draw_blocks
 from loadtest.measure.census import Census, take_census
+from loadtest.measure.contenders import baseline, check_contender, fetch_cases
+from loadtest.measure.hardness import rank_samples
+from loadtest.measure.server_usage import ServerUsage, measured_server
 from loadtest.progress import Progress
 from loadtest.raw import RawFiles
+from loadtest.traffic.difficulty import Ranks, check_dial
 from loadtest.traffic.samples import Samples, read_samples
-from loadtest.traffic.schedule import Schedule, draw_rows, draw_schedule
-from loadtest.wire.client import LEAN_OUTPUTS, Client, Request
-from loadtest.wire.clients import chosen_policies, fetch_cascade, open_clients
+from loadtest.traffic.schedule import Schedule, draw_schedule
+from loadtest.wire.client import Client
+from loadtest.wire.clients import open_clients
 
-# Enough bodies for the closed loop to cycle through without meeting a cache's idea of a workload.
-CAPACITY_BODIES = 256
-# So that the first requests of the load meet open connections and warm code. A load that needs more
-# connections at once opens the others as it goes, and that counts in its latency.
-WARM_UP_REQUESTS = 8
-WARM_UP_S = 2.0
-# Bodies of one run are all made beforehand, and must fit in memory.
+# Bodies of one block are all made beforehand, and must fit in memory.
 MAX_BODY_BYTES = 1 << 30
+# Saturation too is measured in turns.
+CAPACITY_TURNS = 3
 
-Case = tuple[str, str]
-"""A policy and a protocol."""
+CaseId = tuple[str, str]
+"""A contender, and over what it was driven."""
 
 
 @dataclass(frozen=True)
-class LoadRun:
+class Load:
+    """All blocks of one case together. `usage` is of the busiest generator process."""
+
     samples: LoadSamples
-    usage: Usage
-    first_failure: str = ""
+    usage: GeneratorUsage
+    server: ServerUsage
 
 
 @dataclass(frozen=True)
-class CapacityRun:
-    counts: ClosedLoopRun
-    usage: Usage
+class Capacity:
+    """The turns of one case."""
+
+    turns: tuple[ClosedLoopRun, ...]
+    usage: GeneratorUsage
+    server: ServerUsage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Campaign:
-    """All that was asked and measured, nothing yet computed from it."""
+    """All that was asked and measured, nothing yet computed from it. `ranks` is None where no difficulty was
+    asked for."""
 
     config: Config
-    cascade: Cascade
-    policies: tuple[str, ...]
+    cases: tuple[Case, ...]
+    baseline: str
     samples: Samples
     ood: Samples | None
+    ranks: Ranks | None
     schedule: Schedule
-    censuses: dict[Case, Census]
-    loads: dict[Case, LoadRun]
-    capacities: dict[Case, CapacityRun]
+    censuses: Mapping[CaseId, Census]
+    loads: Mapping[CaseId, Load]
+    capacities: Mapping[CaseId, Capacity]
 
     @property
-    def protocols(self) -> tuple[str, ...]:
-        return tuple(target.protocol for target in self.config.targets)
+    def offered_s(self) -> float:
+        """The length of the schedule."""
+        return schedule_s(self.config.load, self.schedule)
 
     @property
-    def cases(self) -> tuple[Case, ...]:
-        return tuple((policy, protocol) for policy in self.policies for protocol in self.protocols)
+    def contenders(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(case.contender for case in self.cases))
+
+    @property
+    def overs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(case.over for case in self.cases))
+
+    def of(self, contender: str) -> Case:
+        """Its first case."""
+        return next(case for case in self.cases if case.contender == contender)
+
+    @property
+    def cascade(self) -> Cascade | None:
+        """The first that is driven."""
+        return next((case.cascade for case in self.cases if case.cascade), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What is tested and by what: all that a measurement needs, opened and checked."""
+
+    subject: Subject
+    clients: Clients
+    generator: Generator
+    cases: tuple[Case, ...]
+    samples: Samples
+    ood: Samples | None
+    progress: Progress
+    ranks: Ranks | None = field(default=None)
+
+    async def load(self, case: Case, schedule: Schedule, load: LoadConfig, block: int = 0) -> Load:
+        """One spell, all requests settled."""
+        name = f"load      {case.name}"
+        with self.progress.load(name, len(schedule)) as watch:
+            async with measured_server(*self._server_of(case)) as server:
+                run = await self.generator.load(case, schedule, load, block, watch)
+        return Load(run.samples, run.usage, server)
+
+    async def census(self, case: Case) -> Census:
+        total = len(self.samples) + (len(self.ood) if self.ood else 0)
+        with self.progress.phase(f"census    {case.name}", total, "row") as advance:
+            return await take_census(self.clients[case.key], case, self.samples, self.ood, advance)
+
+    async def saturate(self, case: Case, capacity: CapacityConfig, seed: int) -> Capacity:
+        with self.progress.phase(f"capacity  {case.name}", None, "request") as advance:
+            async with measured_server(*self._server_of(case)) as server:
+                run = await self.generator.saturate(case, capacity, seed, advance)
+        return Capacity((run.counts,), run.usage, server)
+
+    def _server_of(self, case: Case) -> tuple[Client, ...]:
+        """The case's client, and those of other protocols: where each target speaks another protocol, all are
+        one server."""
+        targets = self.subject.targets
+        is_one_server = len({target.protocol for target in targets}) == len(targets)
+        others = [client for key, client in self.clients.items() if is_one_server and key != case.key]
+        return self.clients[case.key], *others
+
+
+@asynccontextmanager
+async def open_bench(
+    subject: Subject, generation: Generation, progress: Progress, *, is_dialled: bool
+) -> AsyncIterator[Bench]:
+    """Everything that can be refused of the subject is refused before the first request for inference."""
+    async with open_clients(subject.targets, subject.models, subject.wire) as clients:
+        cases = await fetch_cases(clients, subject)
+        inputs, classes = cases[0].served.inputs, cases[0].served.num_classes
+        samples = read_samples(subject.samples, inputs, classes)
+        ood = read_samples(subject.ood, inputs, classes, is_labelled=False) if subject.ood else None
+        async with _generator(generation, cases, samples, clients, subject) as generator:
+            ranks = None
+            if is_dialled:
+                with progress.phase("difficulty", len(samples), "row") as advance:
+                    client = clients[cases[0].key]
+                    ranks = await rank_samples(client, cases[0], samples, subject.calibration, advance)
+            yield Bench(
+                subject=subject,
+                clients=clients,
+                generator=generator,
+                cases=cases,
+                samples=samples,
+                ood=ood,
+                progress=progress,
+                ranks=ranks,
+            )
+
+
+@asynccontextmanager
+async def _generator(
+    generation: Generation, cases: Sequence[Case], samples: Samples, clients: Clients, subject: Subject
+) -> AsyncIterator[Generator]:
+    if generation.processes == 1:
+        yield LocalGenerator(clients, samples)
+    else:
+        async with generator_processes(generation.processes, cases, samples, subject.wire) as generator:
+            yield generator
 
 
 async def run_campaign(config: Config, progress: Progress, raw: RawFiles) -> Campaign:
-    """Everything that can be refused is refused before the first request for inference; what was measured
-    goes to `raw` as soon as it is there."""
-    async with open_clients(config.targets, config.model) as clients:
-        cascade = await fetch_cascade(clients, config.model)
-        policies = chosen_policies(cascade, config.policies)
-        classes = len(cascade.classes)
-        samples = read_samples(config.samples, cascade.inputs, classes)
-        ood = read_samples(config.ood, cascade.inputs, classes, is_labelled=False) if config.ood else None
-        _check_size(config, samples)
-        schedule = draw_schedule(config.load, len(samples))
-        bench = _Bench(config, clients, samples, ood, schedule, progress, raw)
-        cases = [(policy, client) for policy in policies for client in clients]
-        saturated = cases if config.capacity.seconds else []
-        censuses = {_key(*case): await bench.census(*case) for case in cases}
+    """What was measured goes to `raw` as soon as it is there."""
+    load = config.load
+    async with open_bench(config.subject, config.generation, progress, is_dialled=load.is_dialled) as bench:
+        compared = baseline(bench.cases, config.baseline)
+        for name in config.asserted:
+            check_contender(bench.cases, name, "--assert")
+        schedule = checked_schedule(load, bench)
+        censuses = {}
+        for case in bench.cases:
+            censuses[case_id(case)] = await bench.census(case)
+            raw.save_census(censuses[case_id(case)])
         raw.save_schedule(schedule)
         return Campaign(
             config=config,
-            cascade=cascade,
-            policies=policies,
-            samples=samples,
-            ood=ood,
+            cases=bench.cases,
+            baseline=compared,
+            samples=bench.samples,
+            ood=bench.ood,
+            ranks=bench.ranks,
             schedule=schedule,
             censuses=censuses,
-            loads={_key(*case): await bench.load(*case) for case in cases},
-            capacities={_key(*case): await bench.capacity(*case) for case in saturated},
+            loads=await _in_turns(bench, load, schedule, raw),
+            capacities=await _saturated(bench, config.capacity, load.seed),
         )
 
 
-def _check_size(config: Config, samples: Samples) -> None:
-    num_rows = config.load.rate * config.load.duration_s * config.load.rows_per_request
-    num_bytes = num_rows * samples.bytes_per_row
-    if num_bytes > MAX_BODY_BYTES and config.load.rows_per_request > 1:
+def case_id(case: Case) -> CaseId:
+    return case.contender, case.over
+
+
+def reference_labels(
+    cases: Sequence[Case], censuses: Mapping[CaseId, Census], case: Case
+) -> NDArray[np.int64] | None:
+    """What a contender that runs all members answers, one of the same model where there is one; None where
+    nobody ran them."""
+    fulls = [each for each in cases if each.kind == "full"]
+    own = [full for full in fulls if full.served.name == case.served.name]
+    chosen = next(iter(own or fulls), None)
+    return None if chosen is None else censuses[case_id(chosen)].rows.label
+
+
+def checked_schedule(load: LoadConfig, bench: Bench) -> Schedule:
+    if load.is_dialled:
+        assert bench.ranks is not None
+        check_dial(bench.ranks, load.hard_share)
+    schedule = draw_schedule(load, len(bench.samples), bench.ranks)
+    num_bytes = len(schedule.rows) * bench.samples.bytes_per_row
+    share = min(1.0, load.block_s / max(schedule.intended_s[-1], load.block_s))
+    if num_bytes * share > MAX_BODY_BYTES and load.rows_per_request.most > 1:
         raise ConfigError(
-            f"--rate {config.load.rate:g} for --duration {config.load.duration_s:g} in requests of "
-            f"{config.load.rows_per_request} rows needs {num_bytes / 2**30:.1f} GiB of bodies; "
-            f"{MAX_BODY_BYTES / 2**30:g} GiB are allowed"
+            f"a block of --block-seconds {load.block_s:g} needs {num_bytes * share / 2**30:.1f} GiB of "
+            f"bodies; {MAX_BODY_BYTES / 2**30:g} GiB are allowed"
         )
+    return schedule
 
 
-def _key(policy: str, client: Client) -> Case:
-    return policy, client.target.protocol
+async def _in_turns(bench: Bench, load: LoadConfig, schedule: Schedule, raw: RawFiles) -> dict[CaseId, Load]:
+    parts: dict[CaseId, list[Load]] = {case_id(case): [] for case in bench.cases}
+    for block in draw_blocks(schedule_s(load, schedule), load.block_s, bench.cases, load.seed):
+        spell = schedule.between(block.begin_s, block.end_s)
+        if len(spell):
+            part = parts[case_id(block.case)]
+            part.append(await bench.load(block.case, spell, load, block.number))
+            raw.save_load(block.case, joined([each.samples for each in part]))
+    return {key: _together(each) for key, each in parts.items()}
 
 
-@dataclass(frozen=True)
-class _Bench:
-    """What the three measurements share."""
-
-    config: Config
-    clients: Sequence[Client]
-    samples: Samples
-    ood: Samples | None
-    schedule: Schedule
-    progress: Progress
-    raw: RawFiles
-
-    async def census(self, policy: str, client: Client) -> Census:
-        total = len(self.samples) + (len(self.ood) if self.ood else 0)
-        with self.progress.phase(f"census    {_name(policy, client)}", total, "row") as advance:
-            census = await take_census(client, policy, self.samples, self.ood, advance)
-        self.raw.save_census(census)
-        return census
-
-    async def load(self, policy: str, client: Client) -> LoadRun:
-        requests = self._requests(client, policy, self.schedule.rows)
-        await _warm_up(client, requests)
-        with (
-            self.progress.phase(f"load      {_name(policy, client)}", len(requests), "request") as advance,
-            _quiet_collector(),
-        ):
-            async with measured_usage(self.clients) as usage:
-                run = await run_open_loop(client, requests, self.schedule, self.config.load, advance)
-        failures = (reply.detail for reply in run.replies if reply.detail)
-        samples = load_samples(run, client)
-        self.raw.save_load(policy, client.target.protocol, samples)
-        return LoadRun(samples, usage, next(failures, "an answer that can't be read"))
-
-    async def capacity(self, policy: str, client: Client) -> CapacityRun:
-        capacity = self.config.capacity
-        generator = np.random.default_rng(self.config.load.seed)
-        rows = draw_rows(CAPACITY_BODIES, capacity.rows_per_request, len(self.samples), generator)
-        requests = self._requests(client, policy, rows)
-        await _warm_up(client, requests)
-        with (
-            self.progress.phase(f"capacity  {_name(policy, client)}", None, "request") as advance,
-            _quiet_collector(),
-        ):
-            async with measured_usage(self.clients) as usage:
-                counts = await run_closed_loop(client, requests, capacity, advance)
-        return CapacityRun(counts, usage)
-
-    def _requests(self, client: Client, policy: str, rows: NDArray[np.int64]) -> list[Request]:
-        """Bodies of all requests; those of the same rows are one object."""
-        distinct = {
-            part.tobytes(): client.encode(policy, self.samples.take(part), LEAN_OUTPUTS)
-            for part in np.unique(rows, axis=0)
-        }
-        return [distinct[part.tobytes()] for part in rows]
+def schedule_s(load: LoadConfig, schedule: Schedule) -> float:
+    """A trace ends with its last request."""
+    return load.duration_s if load.trace is None else float(np.nextafter(schedule.intended_s[-1], np.inf))
 
 
-async def _warm_up(client: Client, requests: Sequence[Request]) -> None:
-    """Whatever fails here fails again where it counts."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(WARM_UP_S):
-            await asyncio.gather(*(client.send(request) for request in requests[:WARM_UP_REQUESTS]))
+def _together(parts: Sequence[Load]) -> Load:
+    return Load(
+        joined([part.samples for part in parts]),
+        summed([part.usage for part in parts]),
+        server_usage.summed([part.server for part in parts]),
+    )
 
 
-def _name(policy: str, client: Client) -> str:
-    return f"{policy} over {client.target.protocol}"
-
-
-@contextmanager
-def _quiet_collector() -> Iterator[None]:
-    """Objects made so far are left out of garbage collection, whose pauses would show as lag."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+async def _saturated(bench: Bench, capacity: CapacityConfig, seed: int) -> dict[CaseId, Capacity]:
+    if capacity.seconds == 0:
+        return {}
+    turn = CapacityConfig(
+        seconds=capacity.seconds / CAPACITY_TURNS,
+        in_flight=capacity.in_flight,
+        rows_per_request=capacity.rows_per_request,
+    )
+    parts: dict[CaseId, list[Capacity]] = {case_id(case): [] for case in bench.cases}
+    for block in draw_blocks(CAPACITY_TURNS, 1.0, bench.cases, seed + 1):
+        parts[case_id(block.case)].append(await bench.saturate(block.case, turn, seed + block.number))
+    return {
+        key: Capacity(
+            tuple(turn for part in each for turn in part.turns),
+            summed([part.usage for part in each]),
+            server_usage.summed([part.server for part in each]),
+        )
+        for key, each in parts.items()
+    }

@@ -1,16 +1,16 @@
-"""Every row exactly once, gently: what a policy answers, whatever the load."""
+"""Every row exactly once, gently: what a contender answers, whatever the load."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from loadtest.errors import CensusError, LoadTestError, TargetError, WireError
+from loadtest.case import Case
+from loadtest.errors import CensusError, LoadTestError
+from loadtest.measure.server_usage import ServerUsage, measured_server
 from loadtest.traffic.samples import Samples
-from loadtest.wire.client import ALL_OUTPUTS, Answer, Client, Status
+from loadtest.wire.client import Ask, Client, Status
+from loadtest.wire.rows import Rows, joined, read_rows
+from loadtest.wire.served import ALL_OUTPUTS
 
 ROWS_PER_REQUEST = 64
 IN_FLIGHT = 4
@@ -20,73 +20,45 @@ Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Answers in the order of the samples: `probabilities` (rows, classes), the rest (rows,)."""
-
-    probabilities: NDArray[np.float32]
-    label: NDArray[np.int64]
-    score: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-    accepted: NDArray[np.bool_]
-    exit_stage: NDArray[np.int32]
-    exit_reason: NDArray[np.str_]
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-@dataclass(frozen=True, kw_only=True)
 class Census:
-    """`executed` is what the server's own statistics say: rows that each member ran for `rows`, None where
-    they could not be had."""
+    """Answers in the order of the samples. `usage` is the server's while `rows` were asked for, those out of
+    distribution left out."""
 
-    policy: str
-    protocol: str
+    case: Case
     rows: Rows
-    executed: Mapping[str, int] | None
+    usage: ServerUsage
     ood: Rows | None = None
     num_degraded: int = 0
 
 
 async def take_census(
-    client: Client, policy: str, samples: Samples, ood: Samples | None, advance: Advance
+    client: Client, case: Case, samples: Samples, ood: Samples | None, advance: Advance
 ) -> Census:
     """CensusError where a request fails: a share of unknown rows would bias every figure."""
-    before = await _executed_rows(client)
-    answers = await _ask_all(client, policy, samples, advance)
-    after = await _executed_rows(client)
-    ood_answers = await _ask_all(client, policy, ood, advance) if ood else []
+    async with measured_server(client) as usage:
+        answers = await ask_all(client, case, samples, advance)
+    ood_answers = await ask_all(client, case, ood, advance) if ood else []
     return Census(
-        policy=policy,
-        protocol=client.target.protocol,
-        rows=_joined(answers),
-        executed=None if before is None or after is None else _difference(before, after),
-        ood=_joined(ood_answers) if ood else None,
-        num_degraded=sum(answer.is_degraded for answer in answers),
+        case=case,
+        rows=joined([rows for rows, _ in answers]),
+        usage=usage,
+        ood=joined([rows for rows, _ in ood_answers]) if ood else None,
+        num_degraded=sum(is_degraded for _, is_degraded in answers),
     )
 
 
-async def _executed_rows(client: Client) -> Mapping[str, int] | None:
-    """A check of the cost that can't be made is no reason to lose the rest."""
-    try:
-        return await client.executed_rows()
-    except TargetError:
-        return None
-
-
-def _difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    return {name: count - before.get(name, 0) for name, count in after.items()}
-
-
-async def _ask_all(client: Client, policy: str, samples: Samples, advance: Advance) -> list[Answer]:
+async def ask_all(
+    client: Client, case: Case, samples: Samples, advance: Advance, max_stages: int | None = None
+) -> list[tuple[Rows, bool]]:
+    """Of each request its rows, and whether one of them is degraded; in the order of the samples."""
     slots = asyncio.Semaphore(IN_FLIGHT)
     parts = [slice(i, i + ROWS_PER_REQUEST) for i in range(0, len(samples), ROWS_PER_REQUEST)]
 
-    async def ask(part: slice) -> Answer:
+    async def ask(part: slice) -> tuple[Rows, bool]:
         async with slots:
-            answer = await _ask(client, policy, samples, part)
-            advance(len(answer.outputs["label"]))
-            return answer
+            rows, is_degraded = await _ask(client, case, samples, part, max_stages)
+            advance(len(rows))
+            return rows, is_degraded
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -95,13 +67,16 @@ async def _ask_all(client: Client, policy: str, samples: Samples, advance: Advan
         first = failures.exceptions[0]
         if not isinstance(first, LoadTestError):
             raise
-        raise CensusError(f"census of {policy!r} over {client.target.protocol}: {first}") from None
+        raise CensusError(f"census of {case.name}: {first}") from None
     return [task.result() for task in tasks]
 
 
-async def _ask(client: Client, policy: str, samples: Samples, part: slice) -> Answer:
+async def _ask(
+    client: Client, case: Case, samples: Samples, part: slice, max_stages: int | None
+) -> tuple[Rows, bool]:
     inputs = samples.take(part)
-    request = client.encode(policy, inputs, ALL_OUTPUTS)
+    outputs = case.served.asked(ALL_OUTPUTS)
+    request = client.encode(Ask(inputs=inputs, outputs=outputs, policy=case.policy, max_stages=max_stages))
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reply = await client.send(request)
@@ -110,18 +85,4 @@ async def _ask(client: Client, policy: str, samples: Samples, part: slice) -> An
     if reply.status is not Status.OK:
         raise CensusError(f"a request failed ({reply.detail})")
     answer = client.decode(reply)
-    _check_rows(answer, len(inputs[0].array))
-    return answer
-
-
-def _check_rows(answer: Answer, num_rows: int) -> None:
-    for name in ALL_OUTPUTS:
-        if name not in answer.outputs:
-            raise WireError(f"output {name!r} is missing")
-        shape = answer.outputs[name].shape
-        if shape[:1] != (num_rows,):
-            raise WireError(f"output {name!r} has the shape {list(shape)} for {num_rows} rows")
-
-
-def _joined(answers: Sequence[Answer]) -> Rows:
-    return Rows(**{name: np.concatenate([a.outputs[name] for a in answers]) for name in ALL_OUTPUTS})
+    return read_rows(answer, case.served, len(inputs[0].array)), answer.is_degraded

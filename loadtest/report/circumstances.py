@@ -8,6 +8,8 @@ from pathlib import Path
 
 from loadtest.config import LoadConfig
 from loadtest.figures.results import Results
+from loadtest.report.traffic_words import difficulty_in_words, load_in_words
+from loadtest.report.wording import listed
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -50,7 +52,10 @@ class Circumstances:
         return datetime.fromisoformat(self.started).strftime("%d %B %Y, %H:%M UTC")
 
 
-def described(results: Results, around: Circumstances) -> list[tuple[str, str]]:
+Terms = list[tuple[str, str]]
+
+
+def origin(around: Circumstances) -> Terms:
     machine = around.machine
     return [
         ("Command", around.command),
@@ -59,35 +64,80 @@ def described(results: Results, around: Circumstances) -> list[tuple[str, str]]:
             "Machine of the generator",
             f"{machine.cpu}, {machine.num_cores} cores, {machine.system}, Python {machine.python}",
         ),
-        ("Quality", _quality(results)),
-        ("Latency", _latency(results)),
-        ("Capacity", _capacity(results)),
-        ("Files", "figures in summary.json and summary.csv, raw samples in raw/*.npz"),
     ]
+
+
+def described(results: Results, around: Circumstances) -> Terms:
+    load = results.campaign.config.load
+    return [
+        *origin(around),
+        ("Compared", _compared(results)),
+        ("Quality", _quality(results)),
+        ("Load", _load(results)),
+        (
+            "Difficulty",
+            difficulty_in_words(load) or "rows as the samples have them, each as often as any other",
+        ),
+        ("Latency", _latency(load)),
+        ("Turns", _turns(results)),
+        ("Generator", _generator(results)),
+        ("Capacity", _capacity(results)),
+        (
+            "Files",
+            "figures in summary.json and summary.csv, histograms in latency-*.hlog, raw samples in raw/*.npz",
+        ),
+    ]
+
+
+def _compared(results: Results) -> str:
+    campaign = results.campaign
+    text = f"{listed(campaign.contenders)} over {listed(campaign.overs)}"
+    return text if len(campaign.contenders) == 1 else f"{text}; baseline: {campaign.baseline}"
 
 
 def _quality(results: Results) -> str:
     campaign = results.campaign
     strange = f" and {len(campaign.ood):,} out-of-distribution rows" if campaign.ood else ""
     return (
-        f"each of {len(campaign.samples):,} test rows{strange} sent exactly once per policy and protocol, "
-        "few requests in flight"
+        f"each of {len(campaign.samples):,} test rows{strange} sent to each exactly once, few requests in "
+        "flight"
     )
 
 
-def load_in_words(load: LoadConfig) -> str:
-    rows = "1 row" if load.rows_per_request == 1 else f"{load.rows_per_request} rows"
-    return f"{load.rate:g} requests/s of {rows}, {load.arrivals} arrivals, {load.duration_s:g} s each"
-
-
-def _latency(results: Results) -> str:
-    load = results.campaign.config.load
+def _load(results: Results) -> str:
+    campaign = results.campaign
     return (
-        f"open loop, {load_in_words(load)} ({len(results.campaign.schedule):,} requests), seed {load.seed}; "
-        "the same arrivals and rows for every policy and protocol; a request is given up "
-        f"{load.timeout_s:g} s after its intended send; at most {load.max_in_flight} in flight; waiting to "
-        "be sent counts, and a request without an answer ranks above all that have one"
+        f"open loop, {load_in_words(campaign.config.load)}: {len(campaign.schedule):,} requests, "
+        f"{len(campaign.schedule.rows):,} rows, seed {campaign.config.load.seed}; "
+        "the same arrivals and rows for all that are compared"
     )
+
+
+def _latency(load: LoadConfig) -> str:
+    deadline = (
+        "" if load.deadline_ms is None else f"; the server is told a deadline of {load.deadline_ms:g} ms"
+    )
+    return (
+        "from the intended send, so that waiting to be sent counts; a request without an answer ranks above "
+        f"all that have one, and is given up after {load.timeout_s:g} s; at most {load.max_in_flight} in "
+        f"flight{deadline}"
+    )
+
+
+def _turns(results: Results) -> str:
+    campaign = results.campaign
+    blocks = 1 + max(int(load.samples.requests.block.max()) for load in campaign.loads.values())
+    if blocks == 1:
+        return "one after the other, in an order drawn at random"
+    return (
+        f"{blocks} time blocks of {campaign.offered_s / blocks:.3g} s; in each block all take their turn, in "
+        "an order drawn anew, so that drift of the machine cancels"
+    )
+
+
+def _generator(results: Results) -> str:
+    processes = results.campaign.config.generation.processes
+    return "1 process" if processes == 1 else f"{processes} processes side by side"
 
 
 def _capacity(results: Results) -> str:
@@ -96,5 +146,5 @@ def _capacity(results: Results) -> str:
         return "not measured"
     return (
         f"closed loop, always {capacity.in_flight} requests of {capacity.rows_per_request} rows in flight, "
-        f"{capacity.seconds:g} s"
+        f"{capacity.seconds:g} s in turns"
     )

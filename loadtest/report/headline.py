@@ -1,4 +1,4 @@
-"""The report's first words: the policy to judge, beside running every member on every row. Pure."""
+"""The report's first words: the case to judge, beside running every member on every row. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from loadtest.report.wording import NONE, capacity, multiple, percent, tail
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A figure, and the same figure of the policy it is compared with."""
+    """A figure, and the same figure of the case it is compared with."""
 
     name: str
     value: str
@@ -22,7 +22,7 @@ FIGURES: tuple[Figure, ...] = (
     ("accuracy", lambda c: percent(c.quality.accuracy.value)),
     ("coverage", lambda c: percent(c.quality.coverage.value)),
     ("risk of the accepted", lambda c: percent(c.quality.risk.value) if c.quality.risk.is_known else NONE),
-    ("cost, × stage 1", lambda c: multiple(c.quality.cost)),
+    ("cost, × stage 1", lambda c: None if c.quality.cost is None else multiple(c.quality.cost)),
     ("rows/s at saturation", lambda c: None if c.capacity is None else capacity(c)),
     ("p99 latency, ms", tail),
 )
@@ -34,16 +34,18 @@ def cards(results: Results) -> list[Card]:
     for name, figure in FIGURES:
         value = figure(case)
         if value is not None:
-            beside = "" if other is None else f"{other.policy}: {figure(other)}"
+            beside = "" if other is None else f"{other.contender}: {figure(other) or NONE}"
             made.append(Card(name=name, value=value, beside=beside))
     return made
 
 
 def lead(results: Results) -> str:
     case, other = judged_and_full(results)
+    if case.quality.cost is None:
+        return f"{case.contender} runs whole on every row; {_outcome(case)}."
     text = (
-        f"Under the policy ‘{case.policy}’, {percent(case.quality.exits[0])} of the rows stop at the first "
-        f"stage, and a row costs {multiple(case.quality.cost)} the first stage on average; {_outcome(case)}."
+        f"Under ‘{case.contender}’, {percent(case.quality.exits[0])} of the rows stop at the first stage, "
+        f"and a row costs {multiple(case.quality.cost)} the first stage on average; {_outcome(case)}."
     )
     if other is None:
         return text
@@ -59,8 +61,33 @@ def _outcome(case: CaseResult) -> str:
 
 
 def judged_and_full(results: Results) -> tuple[CaseResult, CaseResult | None]:
-    """The policy the report is about, and a policy of kind `full` where another one was driven."""
-    campaign = results.campaign
-    judged = results.judged_policy
-    fulls = [p for p in campaign.policies if campaign.cascade.policies[p].kind == "full" and p != judged]
-    return results.of(judged), results.of(fulls[0]) if fulls else None
+    """The case that the report is about, and one of the same model that runs all members, where another was
+    driven."""
+    judged = results.judged
+    others = [c for c in results.cases if c.contender != judged.contender and c.case.kind == "full"]
+    same = [c for c in others if c.case.served.name == judged.case.served.name]
+    return judged, next(iter(same or others), None)
+
+
+def title(results: Results) -> str:
+    models = dict.fromkeys(case.served.name for case in results.campaign.cases)
+    what = "what early exits cost and save" if results.campaign.cascade else "how it holds under load"
+    return f"{', '.join(models)}: {what}"
+
+
+def subtitle(results: Results) -> str:
+    """What each model is."""
+    served = {case.served.name: case.served for case in results.campaign.cases}
+    is_alone = len(served) == 1
+    parts = []
+    for name, model in served.items():
+        prefix = "" if is_alone else f"{name}: "
+        if model.cascade is None:
+            parts.append(f"{prefix}plain model")
+        else:
+            cascade = model.cascade
+            parts.append(
+                f"{prefix}cascade version {cascade.version}, {len(cascade.stages)} stages, "
+                f"{len(cascade.members)} members"
+            )
+    return "; ".join(parts)

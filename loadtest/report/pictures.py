@@ -12,7 +12,10 @@ from loadtest.report.plot_gallery import draw_gallery
 from loadtest.report.plot_latency import draw_latency
 from loadtest.report.plot_quality import draw_cost_and_quality, draw_risk_coverage
 from loadtest.report.plot_scores import draw_stage1_scores
+from loadtest.report.plot_stage_latency import draw_stage_latency
 from loadtest.report.plot_style import png
+from loadtest.report.plot_timeline import draw_timeline
+from loadtest.report.traffic_words import rate_in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,11 @@ class Picture:
     title: str
     caption: str
     image: bytes
+
+    @property
+    def alt(self) -> str:
+        """For those who can't see it: what is drawn, and how to read it."""
+        return f"{self.title}. {self.caption}"
 
 
 @dataclass(frozen=True)
@@ -84,18 +92,33 @@ def _exits_caption(results: Results) -> str:
 
 
 def _latency_caption(results: Results) -> str:
-    load = results.campaign.config.load
     return (
-        f"Latency at {load.rate:g} requests/s, counted from the moment at which each request was meant to "
-        "leave, so that a stalled server can't hide. The axis is stretched towards the slowest requests: "
-        "from 90% to 99% is as far as from 99% to 99.9%. Requests without an answer count as slower than all "
-        "others, and a curve ends where they begin."
+        f"Latency at {rate_in_words(results.campaign.config.load)}, counted from the moment at which each "
+        "request was meant to leave, so that a stalled server can't hide. The axis is stretched towards the "
+        "slowest requests: from 90% to 99% is as far as from 99% to 99.9%. Requests without an answer count "
+        "as slower than all others, and a curve ends where they begin."
+    )
+
+
+def _stage_latency_caption(results: Results) -> str:
+    return (
+        "Answered requests by the deepest stage that one of their rows needed, with their share. An overall "
+        "percentile often just says how many reached the last stage. Ridges are drawn to the same height."
+    )
+
+
+def _timeline_caption(results: Results) -> str:
+    bursts = "" if results.campaign.config.load.hard_bursts is None else " Shaded: bursts of hard rows."
+    return (
+        "The schedule bit by bit: requests offered and answered, the share of rows that leave at each stage, "
+        f"and the slowest hundredth of the requests of all that are compared.{bursts} Requests without an "
+        "answer are marked along the top; where they are more than a hundredth, the curve has a gap."
     )
 
 
 def _gallery_caption(results: Results) -> str:
     return (
-        f"Rows drawn at random under {results.judged_policy!r}, with the answer and its confidence: green "
+        f"Rows drawn at random under {results.judged.contender!r}, with the answer and its confidence: green "
         "is right, red (✗) is wrong, grey is right but was rejected; of rows that belong to no class, "
         "rejecting is right."
     )
@@ -107,5 +130,7 @@ _PLANS = (
     _Plan("stage-1-scores.png", "What the first stage knows", draw_stage1_scores, _scores_caption),
     _Plan("risk-coverage.png", "Risk against coverage", draw_risk_coverage, _risk_coverage_caption),
     _Plan("latency.png", "Latency under load", draw_latency, _latency_caption),
+    _Plan("latency-by-stage.png", "Latency by exit stage", draw_stage_latency, _stage_latency_caption),
+    _Plan("timeline.png", "Over time", draw_timeline, _timeline_caption),
     _Plan("gallery.png", "The rows themselves", draw_gallery, _gallery_caption),
 )

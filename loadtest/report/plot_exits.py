@@ -6,7 +6,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from loadtest.figures.results import Results
-from loadtest.measure.census import Rows
+from loadtest.measure.campaign import case_id
 from loadtest.report.plot_style import (
     FAINT,
     INK,
@@ -17,27 +17,32 @@ from loadtest.report.plot_style import (
     percent_axis,
     stage_colours,
 )
+from loadtest.wire.rows import Rows
 
 # Narrower bars have no room for their figure.
 LEAST_LABELLED = 0.06
 HATCH = "////"
 
 
-def draw_exits(results: Results) -> Figure:
+def draw_exits(results: Results) -> Figure | None:
+    """None where every model is whole, so that all rows leave at once."""
     campaign = results.campaign
-    censuses = {policy: campaign.censuses[policy, campaign.protocols[0]] for policy in campaign.policies}
-    groups = [("Test rows", {policy: census.rows for policy, census in censuses.items()})]
+    if campaign.cascade is None:
+        return None
+    censuses = {name: campaign.censuses[case_id(campaign.of(name))] for name in campaign.contenders}
+    groups = [("Test rows", {name: census.rows for name, census in censuses.items()})]
     if campaign.ood is not None:
-        groups.append(("Out-of-distribution rows", {p: c.ood for p, c in censuses.items() if c.ood}))
-    figure, panels = new_figure(1.5 + 0.5 * len(campaign.policies), len(groups), share_y=True)
+        groups.append(("Out-of-distribution rows", {n: c.ood for n, c in censuses.items() if c.ood}))
+    figure, panels = new_figure(1.5 + 0.5 * len(censuses), len(groups), share_y=True)
+    num_stages = max(case.served.num_stages for case in campaign.cases)
     for axes, (title, rows) in zip(panels, groups, strict=True):
-        _draw_bars(axes, rows, len(campaign.cascade.stages))
+        _draw_bars(axes, rows, num_stages)
         label(axes, title=title, x="share of rows")
         percent_axis(axes.xaxis)
     panels[0].invert_yaxis()
     # An empty bar, for the legend alone.
     panels[0].barh([0], [0], color="white", hatch=HATCH, edgecolor=FAINT, label="rejected")
-    legend_above(figure, panels[0])
+    legend_above(figure, panels[:1])
     return figure
 
 

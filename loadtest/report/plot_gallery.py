@@ -10,9 +10,10 @@ from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
 from loadtest.figures.results import Results
-from loadtest.measure.census import Rows
+from loadtest.measure.campaign import case_id
 from loadtest.report.plot_style import BAD, FAINT, GOOD, INK, blank_figure
 from loadtest.traffic.samples import Samples
+from loadtest.wire.rows import Rows
 
 PER_GROUP = 12
 SHELF_HEIGHT = 0.95
@@ -35,9 +36,9 @@ class _Shelf:
 
 
 def draw_gallery(results: Results) -> Figure | None:
-    """None where no input looks like an image."""
-    campaign = results.campaign
-    if _images(campaign.samples) is None:
+    """None where no input looks like an image, or the judged is no cascade."""
+    campaign, cascade = results.campaign, results.judged.case.cascade
+    if cascade is None or _images(campaign.samples) is None:
         return None
     shelves = [shelf for shelf in _shelves(results) if len(shelf.chosen)]
     height = SHELF_HEIGHT * len(shelves) + HEAD_HEIGHT
@@ -47,7 +48,7 @@ def draw_gallery(results: Results) -> Figure | None:
     )
     grid = figure.subplots(len(shelves), PER_GROUP + 2, squeeze=False)
     for shelf, line in zip(shelves, grid, strict=True):
-        _draw_shelf(list(line), shelf, campaign.cascade.classes)
+        _draw_shelf(list(line), shelf, cascade.classes)
     return figure
 
 
@@ -61,7 +62,7 @@ def _images(samples: Samples) -> NDArray[np.uint8] | None:
 
 def _shelves(results: Results) -> list[_Shelf]:
     campaign = results.campaign
-    census = campaign.censuses[results.judged_policy, campaign.protocols[0]]
+    census = campaign.censuses[case_id(results.judged.case)]
     rows = census.rows
     masks = {
         "sure at\nstage 1": (rows.exit_stage == 1) & rows.accepted,

@@ -1,20 +1,24 @@
 """Pictures of quality: against cost, and against coverage."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import offset_copy
+from matplotlib.transforms import Transform, offset_copy
 
 from cascade.metrics import risk_coverage
 from loadtest.figures.quality import Share
 from loadtest.figures.results import Results
+from loadtest.measure.campaign import case_id
 from loadtest.report.plot_style import (
     FAINT,
+    contender_colours,
+    contender_markers,
     label,
     legend_above,
     new_figure,
     percent_axis,
-    policy_colours,
-    policy_markers,
 )
 
 PANELS = (
@@ -32,36 +36,45 @@ FARTHEST_POINTS = 6.0
 MARGIN = 0.12
 
 
-def draw_cost_and_quality(results: Results) -> Figure:
-    policies = results.campaign.policies
-    colours, markers = policy_colours(policies), policy_markers(policies)
-    costs = {policy: results.of(policy).quality.cost for policy in policies}
+def draw_cost_and_quality(results: Results) -> Figure | None:
+    """None where nothing driven has a cost. Plain models have none, and are left out."""
+    names = results.campaign.contenders
+    costs = {name: cost for name in names if (cost := results.of(name).quality.cost) is not None}
+    if not costs:
+        return None
     dodges = dodges_points(costs)
     figure, panels = new_figure(3.9, len(PANELS))
-    for axes, (name, title) in zip(panels, PANELS, strict=True):
-        shares: dict[str, Share] = {p: getattr(results.of(p).quality, name) for p in policies}
-        for policy, share in shares.items():
-            if share.is_known:
-                axes.errorbar(
-                    costs[policy],
-                    share.value,
-                    yerr=[[share.value - share.low], [share.high - share.value]],
-                    marker=markers[policy],
-                    color=colours[policy],
-                    label=policy,
-                    markersize=9,
-                    linestyle="none",
-                    elinewidth=1.6,
-                    capsize=4,
-                    transform=offset_copy(axes.transData, figure, x=dodges[policy], units="points"),
-                )
+    for axes, (figure_name, title) in zip(panels, PANELS, strict=True):
+        shares: dict[str, Share] = {n: getattr(results.of(n).quality, figure_name) for n in costs}
+        known = {name: share for name, share in shares.items() if share.is_known}
+        for name, share in known.items():
+            shift = offset_copy(axes.transData, figure, x=dodges[name], units="points")
+            _draw_point(axes, name, names, costs[name], share, shift)
         label(axes, title=title, x="cost (multiple of stage 1)")
         # Dodged marks are no data to matplotlib, which so can't find the limits.
         axes.set_xlim(*_limits(list(costs.values())))
-        axes.set_ylim(*_limits([end for s in shares.values() if s.is_known for end in (s.low, s.high)]))
+        axes.set_ylim(*_limits([end for share in known.values() for end in (share.low, share.high)]))
         percent_axis(axes.yaxis)
-    legend_above(figure, panels[0])
+    legend_above(figure, panels)
     return figure
+
+
+def _draw_point(
+    axes: Axes, name: str, names: Sequence[str], cost: float, share: Share, shift: Transform
+) -> None:
+    axes.errorbar(
+        cost,
+        share.value,
+        yerr=[[share.value - share.low], [share.high - share.value]],
+        marker=contender_markers(names)[name],
+        color=contender_colours(names)[name],
+        label=name,
+        markersize=9,
+        linestyle="none",
+        elinewidth=1.6,
+        capsize=4,
+        transform=shift,
+    )
 
 
 def dodges_points(costs: dict[str, float]) -> dict[str, float]:
@@ -89,30 +102,38 @@ def _limits(values: list[float]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def draw_risk_coverage(results: Results) -> Figure:
+def draw_risk_coverage(results: Results) -> Figure | None:
+    """None where nothing driven tells scores."""
     campaign = results.campaign
-    colours, markers = policy_colours(campaign.policies), policy_markers(campaign.policies)
+    names = [case.contender for case in map(results.of, campaign.contenders) if case.case.cascade]
+    if not names:
+        return None
     figure, (axes,) = new_figure(4.3)
-    for policy in campaign.policies:
-        case = results.of(policy)
-        rows = campaign.censuses[policy, case.protocol].rows
-        curve = risk_coverage(rows.score.astype(np.float64), rows.label == campaign.samples.labels)
-        shown = curve.coverage >= LEAST_COVERAGE
-        axes.plot(curve.coverage[shown], curve.risk[shown], color=colours[policy], linewidth=2, label=policy)
-        if case.quality.risk.is_known:
-            axes.plot(
-                case.quality.coverage.value,
-                case.quality.risk.value,
-                marker=markers[policy],
-                color=colours[policy],
-                markersize=10,
-                markeredgecolor="white",
-                zorder=5,
-            )
+    for name in names:
+        _draw_curve(axes, results, name)
     axes.plot([], [], marker="o", color=FAINT, linestyle="none", label="deployed threshold")
     label(axes, x="coverage", y="risk")
     axes.set_ylim(bottom=0)
     percent_axis(axes.xaxis)
     percent_axis(axes.yaxis)
-    legend_above(figure, axes)
+    legend_above(figure, [axes])
     return figure
+
+
+def _draw_curve(axes: Axes, results: Results, name: str) -> None:
+    campaign, case = results.campaign, results.of(name)
+    colour, marker = (of(campaign.contenders)[name] for of in (contender_colours, contender_markers))
+    rows = campaign.censuses[case_id(case.case)].rows
+    curve = risk_coverage(rows.score.astype(np.float64), rows.label == campaign.samples.labels)
+    shown = curve.coverage >= LEAST_COVERAGE
+    axes.plot(curve.coverage[shown], curve.risk[shown], color=colour, linewidth=2, label=name)
+    if case.quality.risk.is_known:
+        axes.plot(
+            case.quality.coverage.value,
+            case.quality.risk.value,
+            marker=marker,
+            color=colour,
+            markersize=10,
+            markeredgecolor="white",
+            zorder=5,
+        )

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 INK = "#1f2933"
 FAINT = "#7b8794"
@@ -20,8 +21,16 @@ GRID = "#e4e7eb"
 GOOD = "#2f855a"
 BAD = "#c53030"
 STRANGE = "#6b46c1"
-# Told apart with any colour vision; after Okabe & Ito.
-POLICIES = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#6b7280", "#a16207")
+# Told apart with any colour vision; after Okabe & Ito. A policy of a usual name has the colour that it has in
+# the report of its fit.
+KNOWN = {
+    "first": "#6b7280",
+    "threshold": "#e69f00",
+    "paper": "#009e73",
+    "window": "#0072b2",
+    "full": "#cc79a7",
+}
+OTHERS = ("#d55e00", "#56b4e9", "#a16207", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#6b7280")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
 # Of the colour map of stages; its lightest part is too near to white.
 LIGHTEST_STAGE = 0.3
@@ -38,12 +47,14 @@ def blank_figure(height: float) -> Figure:
     return figure
 
 
-def new_figure(height: float, num_columns: int = 1, *, share_y: bool = False) -> tuple[Figure, list[Axes]]:
-    """A row of panels, `height` in inches."""
+def new_figure(
+    height: float, num_columns: int = 1, num_rows: int = 1, *, share_x: bool = False, share_y: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Panels row by row, `height` in inches."""
     figure = blank_figure(height)
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06))
-    grid = figure.subplots(1, num_columns, squeeze=False, sharey=share_y)
-    axes = [grid[0, column] for column in range(num_columns)]
+    grid = figure.subplots(num_rows, num_columns, squeeze=False, sharex=share_x, sharey=share_y)
+    axes = [grid[row, column] for row in range(num_rows) for column in range(num_columns)]
     for panel in axes:
         plain(panel)
     return figure, axes
@@ -60,24 +71,34 @@ def plain(axes: Axes) -> None:
 
 
 def label(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
-    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
-    axes.set_xlabel(x, fontsize=10, color=INK)
-    axes.set_ylabel(y, fontsize=10, color=INK)
+    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", parse_math=False)
+    axes.set_xlabel(x, fontsize=10, color=INK, parse_math=False)
+    axes.set_ylabel(y, fontsize=10, color=INK, parse_math=False)
 
 
 def percent_axis(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value * 100, 6):g}%"))
 
 
-def legend_above(figure: Figure, axes: Axes, num_columns: int = 8) -> None:
+def log_axis(axis: Axis) -> None:
+    """Of milliseconds or rates, marked at 1, 2 and 5 of each decade. Its scale must be set already."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_above(figure: Figure, panels: Sequence[Axes], num_columns: int = 8) -> None:
     """One legend for all panels, outside them, so that it can hide nothing; as many columns as fit."""
-    handles, labels = axes.get_legend_handles_labels()
-    entry_inches = KEY_INCHES + LETTER_INCHES * max(map(len, labels))
+    entries: dict[str, Artist] = {}
+    for panel in panels:
+        for handle, text in zip(*panel.get_legend_handles_labels(), strict=True):
+            entries.setdefault(text, handle)
+    entry_inches = KEY_INCHES + LETTER_INCHES * max(map(len, entries))
     legend = figure.legend(
-        handles,
-        labels,
+        list(entries.values()),
+        list(entries),
         loc="outside upper left",
-        ncols=max(1, min(num_columns, len(labels), int(WIDTH / entry_inches))),
+        ncols=max(1, min(num_columns, len(entries), int(WIDTH / entry_inches))),
         frameon=False,
         fontsize=10,
         labelcolor=INK,
@@ -86,12 +107,16 @@ def legend_above(figure: Figure, axes: Axes, num_columns: int = 8) -> None:
         text.set_parse_math(False)
 
 
-def policy_colours(policies: Sequence[str]) -> dict[str, str]:
-    return {name: POLICIES[index % len(POLICIES)] for index, name in enumerate(policies)}
+def contender_colours(names: Sequence[str]) -> dict[str, str]:
+    """The same in every picture and table of a report, as long as there are no more names than colours."""
+    taken = {KNOWN[name] for name in names if name in KNOWN}
+    free = [colour for colour in OTHERS if colour not in taken]
+    strangers = [name for name in names if name not in KNOWN]
+    return {name: KNOWN[name] if name in KNOWN else free[strangers.index(name) % len(free)] for name in names}
 
 
-def policy_markers(policies: Sequence[str]) -> dict[str, str]:
-    return {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(policies)}
+def contender_markers(names: Sequence[str]) -> dict[str, str]:
+    return {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(names)}
 
 
 def stage_colours(num_stages: int) -> list[str]:

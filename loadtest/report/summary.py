@@ -2,116 +2,84 @@
 
 import csv
 import json
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtest.figures.quality import Quality, Share
-from loadtest.figures.results import CaseResult, Results
-from loadtest.figures.statistics import LoadFigures
+from loadtest.config import Config, LoadConfig
+from loadtest.figures.assertions import Verdict
+from loadtest.figures.results import Results
 from loadtest.folder import SUMMARY
+from loadtest.report.case_json import case_to_json, finite
+from loadtest.report.case_line import flat
 from loadtest.report.circumstances import Circumstances
-from loadtest.report.notes import Note
+from loadtest.report.model_json import FORMAT_VERSION, model_to_json
+from loadtest.report.notes import notes
+from loadtest.report.validity import explanation
 
-FORMAT_VERSION = 1
+CSV = "summary.csv"
 
 
-def write_summary(folder: Path, results: Results, notes: list[Note], around: Circumstances) -> None:
-    text = json.dumps(summary(results, notes, around), indent=2, allow_nan=False)
+def write_summary(folder: Path, results: Results, verdicts: Sequence[Verdict], around: Circumstances) -> None:
+    write_json(folder, summary(results, verdicts, around))
+    write_csv(folder, [flat(case) for case in results.cases])
+
+
+def write_json(folder: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(finite(content), indent=2, allow_nan=False)
     (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
-    with (folder / "summary.csv").open("w", encoding="utf-8", newline="") as file:
-        lines = [flat(case) for case in results.cases]
-        writer = csv.DictWriter(file, fieldnames=list(lines[0]))
+
+
+def write_csv(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """A column for every key of any line, in the order of their coming."""
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    with (folder / CSV).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=names)
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(finite(dict(line)) for line in lines)
 
 
-def summary(results: Results, notes: list[Note], around: Circumstances) -> dict[str, Any]:
+def summary(results: Results, verdicts: Sequence[Verdict], around: Circumstances) -> dict[str, Any]:
     campaign = results.campaign
+    served = {case.served.name: case.served for case in campaign.cases}
     return {
         "format_version": FORMAT_VERSION,
-        "model": campaign.cascade.name,
-        "cascade_version": campaign.cascade.version,
-        "default_policy": campaign.cascade.default_policy,
-        "stage_macs": list(campaign.cascade.stage_macs),
+        "kind": "campaign",
+        "is_valid": results.is_valid,
+        "obstacle": explanation(results) or None,
+        "verdicts": [verdict_to_json(verdict) for verdict in verdicts],
+        **asdict(around),
+        "models": [model_to_json(model) for model in served.values()],
         "rows": len(campaign.samples),
         "ood_rows": len(campaign.ood) if campaign.ood else 0,
-        "load": asdict(campaign.config.load),
-        "capacity": asdict(campaign.config.capacity),
-        **asdict(around),
+        "requests": len(campaign.schedule),
+        "config": config_to_json(campaign.config),
+        "baseline": campaign.baseline,
         "cases": [case_to_json(case) for case in results.cases],
-        "protocol_disagreements": results.disagreements,
-        "notes": [asdict(note) for note in notes],
+        "disagreements": results.disagreements,
+        "notes": [asdict(note) for note in notes(results)],
     }
 
 
-def case_to_json(case: CaseResult) -> dict[str, Any]:
+def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
+    return {**asdict(verdict.assertion), "holds": verdict.holds, "detail": verdict.detail}
+
+
+def config_to_json(config: Config) -> dict[str, Any]:
+    """But for how the server was spoken to, which may hold secrets."""
     return {
-        "policy": case.policy,
-        "protocol": case.protocol,
-        **_quality_to_json(case.quality),
-        "load": _load_to_json(case.load),
-        "capacity": None
-        if case.capacity is None
-        else {**asdict(case.capacity), "is_generator_limited": case.capacity.is_generator_limited},
+        "urls": [target.url for target in config.subject.targets],
+        "samples": str(config.subject.samples),
+        "load": load_to_json(config.load),
+        "capacity": asdict(config.capacity),
+        "processes": config.generation.processes,
+        "objective_ms": config.objective_ms,
     }
 
 
-def _quality_to_json(quality: Quality) -> dict[str, Any]:
-    """Cost as `cascade evaluate --json` names it; shares are followed by their interval."""
-    return {
-        "accuracy": _share(quality.accuracy),
-        "coverage": _share(quality.coverage),
-        "risk": _share(quality.risk),
-        "exits": list(quality.exits),
-        "exit_intervals": [[share.low, share.high] for share in quality.exit_shares],
-        "exit_reasons": quality.exit_reasons,
-        "cost": quality.cost,
-        "cost_macs": quality.cost_macs,
-        "executed_macs": quality.cost_check.executed_macs,
-        "is_cost_matched": quality.cost_check.is_match,
-        "aurc": quality.aurc,
-        "ood_accepted": None if quality.ood_accepted is None else _share(quality.ood_accepted),
-        "degraded_answers": quality.num_degraded,
-    }
-
-
-def _share(share: Share) -> dict[str, Any] | None:
-    return asdict(share) if share.is_known else None
-
-
-def _load_to_json(load: LoadFigures) -> dict[str, Any]:
-    """Null where a percentile falls among the requests without an answer."""
-    parts = {
-        **asdict(load),
-        "num_errors": load.num_errors,
-        "generator": {**asdict(load.generator), "is_limited": load.generator.is_limited},
-    }
-    return {key: _finite(value) for key, value in parts.items()}
-
-
-def flat(case: CaseResult) -> dict[str, Any]:
-    """One line of the CSV; empty where there is no figure."""
-    quality, load, capacity = case.quality, case.load, case.capacity
-    line: dict[str, Any] = {"policy": case.policy, "protocol": case.protocol}
-    for name in ("accuracy", "coverage", "risk"):
-        for part, value in asdict(getattr(quality, name)).items():
-            line[name if part == "value" else f"{name}_{part}"] = value
-    line |= {f"exits_{stage}": share for stage, share in enumerate(quality.exits, 1)}
-    line |= {"cost_macs": quality.cost_macs, "cost": quality.cost}
-    line["ood_accepted"] = None if quality.ood_accepted is None else quality.ood_accepted.value
-    line["capacity_rows_per_s"] = None if capacity is None else capacity.rows_per_s
-    line["capacity_server_cpu_ms_per_row"] = None if capacity is None else capacity.server_cpu_ms_per_row
-    line |= {name: getattr(load.latency, name) for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")}
-    line |= {"requests_per_s": load.requests_per_s, "rows_per_s": load.rows_per_s}
-    line |= {"num_errors": load.num_errors, "server_cpu_ms_per_row": load.server_cpu_ms_per_row}
-    line["is_generator_limited"] = load.generator.is_limited
-    return {key: _finite(value) for key, value in line.items()}
-
-
-def _finite(value: Any) -> Any:
-    """None in the place of what JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def load_to_json(load: LoadConfig) -> dict[str, Any]:
+    """The rate as it was typed, and its mean."""
+    told = {**asdict(load), "rate": load.rate.text, "mean_rate": load.rate.mean}
+    told["trace"] = None if load.trace is None else str(load.trace)
+    return told

@@ -7,10 +7,12 @@ from loadtest.figures.results import CaseResult
 
 NONE = "–"
 NO_ANSWER = "no answer"
+# Marks figures that the generator itself may limit.
+LIMITED = "*"
 
 
 def percent(value: float, digits: int = 1) -> str:
-    return f"{value * 100:.{digits}f}%"
+    return NONE if math.isnan(value) else f"{value * 100:.{digits}f}%"
 
 
 def estimate(share: Share) -> str:
@@ -38,17 +40,31 @@ def milliseconds(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def multiple(value: float) -> str:
-    return f"{value:.2f}×"
+def multiple(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}×"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """With the sign that typesetters use."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def per_second(value: float) -> str:
+    return count(value) if value >= 100 else f"{value:.1f}"
 
 
 def capacity(case: CaseResult) -> str:
     """Rows per second at saturation, marked where the generator may be what is saturated."""
     if case.capacity is None:
         return NONE
-    return count(case.capacity.rows_per_s) + ("*" if case.capacity.is_generator_limited else "")
+    return count(case.capacity.rows_per_s) + (LIMITED if case.capacity.is_generator_limited else "")
 
 
 def tail(case: CaseResult) -> str:
     """p99 in milliseconds, marked where the generator may be the cause."""
-    return milliseconds(case.load.latency.p99_ms) + ("*" if case.load.generator.is_limited else "")
+    return milliseconds(case.load.latency.p99_ms) + ("" if case.load.generator.is_valid else LIMITED)
+
+
+def listed(names: list[str] | tuple[str, ...]) -> str:
+    """`a, b and c`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

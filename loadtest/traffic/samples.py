@@ -2,7 +2,8 @@
 
 An `.npz` with each input under its wire name, `(rows, ...)`; `labels` int64 (rows,), which
 out-of-distribution rows lack; optionally `groups` int64 (rows,), rows of one group being copies of one
-source and so not independent. Other arrays are passed over.
+source and so not independent; optionally `difficulty` float (rows,) in [0, 1], 1 the hardest. Other arrays
+are passed over.
 """
 
 import zipfile
@@ -30,10 +31,11 @@ class Samples:
     inputs: tuple[NamedTensor, ...]
     labels: NDArray[np.int64] | None = None
     groups: NDArray[np.int64] | None = None
+    difficulty: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         lengths = {tensor.name: len(tensor.array) for tensor in self.inputs}
-        for name in ("labels", "groups"):
+        for name in ("labels", "groups", "difficulty"):
             if getattr(self, name) is not None:
                 lengths[name] = len(getattr(self, name))
         if len(set(lengths.values())) != 1:
@@ -54,9 +56,10 @@ class Samples:
 
 
 def read_samples(
-    path: Path, specs: Sequence[TensorSpec], num_classes: int, *, is_labelled: bool = True
+    path: Path, specs: Sequence[TensorSpec], num_classes: int | None, *, is_labelled: bool = True
 ) -> Samples:
-    """Rows checked against the model's inputs; SamplesError names the file, the array and both values."""
+    """Rows checked against the model's inputs; SamplesError names the file, the array and both values.
+    `num_classes` is None where the model does not tell."""
     arrays = _load(path)
     try:
         _check_version(arrays)
@@ -64,6 +67,7 @@ def read_samples(
             inputs=tuple(_input(arrays, spec) for spec in specs),
             labels=_labels(arrays, num_classes) if is_labelled else None,
             groups=_whole_numbers(arrays, "groups") if "groups" in arrays else None,
+            difficulty=_difficulty(arrays) if "difficulty" in arrays else None,
         )
     except SamplesError as error:
         raise SamplesError(f"{path}: {error}") from None
@@ -101,13 +105,14 @@ def _fits(shape: Sequence[int], expected: Sequence[int]) -> bool:
     return len(shape) == len(expected) and all(e in (-1, d) for d, e in zip(shape, expected, strict=True))
 
 
-def _labels(arrays: Arrays, num_classes: int) -> NDArray[np.int64]:
+def _labels(arrays: Arrays, num_classes: int | None) -> NDArray[np.int64]:
     if "labels" not in arrays:
         raise SamplesError("no array 'labels', without which nothing can be said of quality")
     labels = _whole_numbers(arrays, "labels")
-    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    most = np.iinfo(np.int64).max if num_classes is None else num_classes - 1
+    outside = np.flatnonzero((labels < 0) | (labels > most))
     if len(outside):
-        raise SamplesError(f"labels: {labels[outside[0]]} (row {outside[0]}) is outside 0..{num_classes - 1}")
+        raise SamplesError(f"labels: {labels[outside[0]]} (row {outside[0]}) is outside 0..{most}")
     return labels
 
 
@@ -116,3 +121,10 @@ def _whole_numbers(arrays: Arrays, name: str) -> NDArray[np.int64]:
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise SamplesError(f"{name} is {array.dtype} of shape {list(array.shape)}, not whole numbers (rows,)")
     return array.astype(np.int64)
+
+
+def _difficulty(arrays: Arrays) -> NDArray[np.float64]:
+    array = arrays["difficulty"]
+    if array.dtype.kind != "f" or array.ndim != 1 or not ((array >= 0) & (array <= 1)).all():
+        raise SamplesError(f"difficulty is {array.dtype} of shape {list(array.shape)}, not (rows,) in [0, 1]")
+    return array.astype(np.float64)

@@ -1,49 +1,105 @@
 """When each request is meant to leave and which rows it carries, drawn before anything is sent."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.config import LoadConfig
+from loadtest.config import MAX_REQUESTS, LoadConfig
+from loadtest.errors import ConfigError
+from loadtest.traffic.arrivals import draw_arrivals, read_trace
+from loadtest.traffic.difficulty import Ranks, is_hard
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """`intended_s` (requests,) counts from the start of the run; `rows` is (requests, rows each)."""
+    """`intended_s` (requests,) counts from the start of the run. Request i carries the rows (of the samples)
+    `rows[offsets[i]:offsets[i + 1]]`."""
 
     intended_s: NDArray[np.float64]
     rows: NDArray[np.int64]
+    offsets: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.intended_s)
 
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        """The rows of each request."""
+        return iter(np.split(self.rows, self.offsets[1:-1]) if len(self) else [])
 
-def draw_schedule(load: LoadConfig, num_rows: int) -> Schedule:
-    """The same for the same seed, whatever is tested with it; arrivals and rows have streams of their
-    own, so that another rate meets the same rows in the same order."""
-    arrivals, rows = (np.random.default_rng(s) for s in np.random.SeedSequence(load.seed).spawn(2))
-    intended_s = _ARRIVALS[load.arrivals](load.rate, load.duration_s, arrivals)
-    return Schedule(intended_s, draw_rows(len(intended_s), load.rows_per_request, num_rows, rows))
+    @property
+    def num_rows(self) -> NDArray[np.int64]:
+        """(requests,)."""
+        return np.diff(self.offsets)
+
+    def between(self, begin_s: float, end_s: float) -> "Schedule":
+        """The requests of a spell, which begins at 0."""
+        begin, end = np.searchsorted(self.intended_s, [begin_s, end_s])
+        part = self.taken(slice(int(begin), int(end)))
+        return Schedule(part.intended_s - begin_s, part.rows, part.offsets)
+
+    def taken(self, which: slice) -> "Schedule":
+        chosen = np.arange(len(self))[which]
+        rows = [self.rows[self.offsets[i] : self.offsets[i + 1]] for i in chosen]
+        return scheduled(self.intended_s[which], rows)
 
 
-def draw_rows(
-    num_requests: int, rows_per_request: int, num_rows: int, generator: np.random.Generator
+def scheduled(intended_s: NDArray[np.float64], rows: list[NDArray[np.int64]]) -> Schedule:
+    flat = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+    return Schedule(intended_s, flat, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+
+
+def draw_schedule(load: LoadConfig, num_rows: int, ranks: Ranks | None = None) -> Schedule:
+    """The same for the same seed, whatever is tested with it; arrivals, sizes, rows and difficulty have
+    streams of their own, so that another rate meets the same rows in the same order. `ranks` (rows of the
+    samples,) are needed where the load says how many are to be hard."""
+    arrivals, sizes, rows, hardness = (
+        np.random.default_rng(s) for s in np.random.SeedSequence(load.seed).spawn(4)
+    )
+    intended_s = _arrivals(load, arrivals)
+    size = load.rows_per_request
+    counts = sizes.integers(size.least, size.most, len(intended_s), endpoint=True)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    if load.is_dialled:
+        assert ranks is not None
+        flat = _dialled(load, np.repeat(intended_s, counts), ranks, rows, hardness)
+    else:
+        flat = draw_rows(int(offsets[-1]), np.arange(num_rows), rows)
+    return Schedule(intended_s, flat, offsets)
+
+
+def _arrivals(load: LoadConfig, generator: np.random.Generator) -> NDArray[np.float64]:
+    if load.trace is None:
+        return draw_arrivals(load.arrivals, load.rate, load.duration_s, load.burstiness, generator)
+    times = read_trace(load.trace, load.duration_s)
+    if len(times) > MAX_REQUESTS:
+        raise ConfigError(f"--trace {load.trace}: {len(times)} requests; at most {MAX_REQUESTS} are allowed")
+    return times
+
+
+def draw_rows(needed: int, pool: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """Shuffle after shuffle of the pool, so that no row is sent twice before all were sent once."""
+    shuffles = [generator.permutation(pool) for _ in range(-(-needed // len(pool)))]
+    return np.concatenate(shuffles)[:needed] if shuffles else np.zeros(0, np.int64)
+
+
+def _dialled(
+    load: LoadConfig,
+    times_s: NDArray[np.float64],
+    ranks: Ranks,
+    rows: np.random.Generator,
+    hardness: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Shuffle after shuffle of all rows, so that none is sent twice before all were sent once."""
-    needed = num_requests * rows_per_request
-    shuffles = [generator.permutation(num_rows) for _ in range(-(-needed // num_rows))]
-    return np.concatenate(shuffles)[:needed].reshape(num_requests, rows_per_request)
-
-
-def _constant(rate: float, duration_s: float, generator: np.random.Generator) -> NDArray[np.float64]:
-    return np.arange(round(rate * duration_s)) / rate
-
-
-def _poisson(rate: float, duration_s: float, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Given their number, the arrivals of a Poisson process are uniform order statistics; the number is
-    fixed to the rate asked for, so that the offered rate is the one that is reported."""
-    return np.sort(generator.uniform(0.0, duration_s, round(rate * duration_s)))
-
-
-_ARRIVALS = {"constant": _constant, "poisson": _poisson}
+    """Of each row first whether it is hard, then which of its kind."""
+    hard = is_hard(ranks)
+    share = float(hard.mean()) if load.hard_share is None else load.hard_share
+    wants_hard = hardness.uniform(size=len(times_s)) < share
+    if load.hard_bursts is not None:
+        wants_hard |= load.hard_bursts.is_on(times_s)
+    drawn = np.empty(len(times_s), np.int64)
+    for kind in (True, False):
+        where = wants_hard == kind
+        if where.any():
+            drawn[where] = draw_rows(int(where.sum()), np.flatnonzero(hard == kind), rows)
+    return drawn

@@ -9,14 +9,13 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from loadtest.errors import TargetError
+from loadtest.wire.model_statistics import ModelStatistics
+from loadtest.wire.served import ServedModel
 from loadtest.wire.targets import Target
 from loadtest.wire.tensors import NamedTensor
 
-ALL_OUTPUTS = ("probabilities", "label", "score", "confidence", "accepted", "exit_stage", "exit_reason")
 # What reading JSON of another shape than expected may raise.
 MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-# What a client that acts on the answer reads; the whole distribution would mostly measure bytes.
-LEAN_OUTPUTS = ("label", "confidence", "accepted", "exit_stage")
 CASCADE_PARAMETER = "cascade"
 
 
@@ -27,6 +26,26 @@ class Status(IntEnum):
     REFUSED = 1  # the server answered with an error
     TIMEOUT = 2  # given up, the answer still outstanding or the request still waiting to be sent
     BROKEN = 3  # the connection failed, or the answer could not be read
+    # The server said that it is too busy: HTTP 429, or 503 with the time to come again; gRPC
+    # RESOURCE_EXHAUSTED, or UNAVAILABLE in its own words.
+    SHED = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """A request for inference. What is None is left to the server; `timeout_us` is the request's own
+    `timeout`, in microseconds, which a server may answer by (degraded) or refuse by."""
+
+    inputs: Sequence[NamedTensor]
+    outputs: Sequence[str]
+    policy: str | None = None
+    max_stages: int | None = None
+    timeout_us: int | None = None
+
+    @property
+    def parameters(self) -> dict[str, str | int]:
+        named = {"policy": self.policy, "max_stages": self.max_stages, "timeout": self.timeout_us}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +91,18 @@ class Client(Protocol):
 
     async def check_ready(self) -> None: ...
 
-    async def model_names(self) -> tuple[str, ...]: ...
+    async def describe(self) -> ServedModel:
+        """The model as it is served; TargetError where it is not, which names those that are."""
 
-    async def cascade_json(self) -> str | None:
-        """The cascade file; None where the server has no such model, or it is no cascade."""
-
-    async def executed_rows(self) -> Mapping[str, int]:
-        """Rows that each model and member, all versions together, has executed since the server started."""
+    async def statistics(self) -> Mapping[str, ModelStatistics]:
+        """Of each model and member, all versions together, since the server started."""
 
     async def server_cpu_s(self) -> float | None:
         """CPU-seconds that the server has used; None where the protocol does not tell."""
 
     async def send(self, request: Request) -> Reply: ...
 
-    def encode(self, policy: str, inputs: Sequence[NamedTensor], outputs: Sequence[str]) -> Request: ...
+    def encode(self, ask: Ask) -> Request: ...
 
     def decode(self, reply: Reply) -> Answer:
         """WireError where the body is not what the protocol says."""

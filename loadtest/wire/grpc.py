@@ -1,21 +1,24 @@
 """Open Inference Protocol v2 over gRPC, tensors as raw contents."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2
 
-from loadtest.errors import TargetError, WireError
-from loadtest.wire.client import CASCADE_PARAMETER, Answer, Reply, Request, Status
+from loadtest.errors import WireError
+from loadtest.wire.client import Answer, Ask, Reply, Request, Status
+from loadtest.wire.control import describe_model, fetch_statistics
+from loadtest.wire.grpc_control import GrpcControl
+from loadtest.wire.model_statistics import ModelStatistics
+from loadtest.wire.options import WireOptions
+from loadtest.wire.served import ServedModel
 from loadtest.wire.targets import Target
-from loadtest.wire.tensors import NamedTensor, array_from_bytes
+from loadtest.wire.tensors import array_from_bytes
+from loadtest.wire.tls import grpc_credentials
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
-CONTROL_TIMEOUT_S = 10.0
 # A large message is the server's to refuse; Python's own limit of 4 MiB would hide its answer.
 # Whatever the environment says of proxies, the guard for loopback must hold.
 CHANNEL_OPTIONS = (
@@ -23,18 +26,20 @@ CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
 )
-UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-
 TRANSPORT_WORDS = ("connect", "socket", "goaway", "transport")
 
 
-def encode_infer(model: str, policy: str, inputs: Sequence[NamedTensor], outputs: Sequence[str]) -> Request:
+def encode_infer(model: str, ask: Ask) -> Request:
     message = service_pb2.ModelInferRequest(model_name=model)
-    message.parameters["policy"].string_param = policy
-    for tensor in inputs:
+    for name, value in ask.parameters.items():
+        if isinstance(value, str):
+            message.parameters[name].string_param = value
+        else:
+            message.parameters[name].int64_param = value
+    for tensor in ask.inputs:
         message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         message.raw_input_contents.append(tensor.to_bytes())
-    for name in outputs:
+    for name in ask.outputs:
         message.outputs.add(name=name)
     return Request(message.SerializeToString())
 
@@ -57,52 +62,35 @@ class GrpcClient:
     """See `wire.Client`. Inference goes past the stub: bodies are serialised before the clock starts and
     parsed after it has stopped."""
 
-    def __init__(self, target: Target, model: str) -> None:
+    def __init__(self, target: Target, model: str, options: WireOptions) -> None:
         self.target = target
         self._model = model
-        self._channel = grpc.aio.insecure_channel(target.authority, options=CHANNEL_OPTIONS)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._output = options.output
+        self._metadata = () if options.token is None else (("authorization", f"Bearer {options.token}"),)
+        self._channel = _open_channel(target, options)
+        self._control = GrpcControl(target.url, self._channel, self._metadata)
         self._infer = self._channel.unary_unary(INFER)
 
     async def check_ready(self) -> None:
-        reply = await self._ask("ServerReady", service_pb2.ServerReadyRequest())
-        if not reply.ready:
-            raise TargetError(f"{self.target.url}: not ready")
+        await self._control.check_ready()
 
-    async def model_names(self) -> tuple[str, ...]:
-        return tuple(await self.executed_rows())
+    async def describe(self) -> ServedModel:
+        return await describe_model(self._control, self._model, self._output)
 
-    async def cascade_json(self) -> str | None:
-        request = service_pb2.ModelConfigRequest(name=self._model)
-        with self._translated():
-            try:
-                reply = await self._stub.ModelConfig(request, timeout=CONTROL_TIMEOUT_S)
-            except grpc.aio.AioRpcError as error:
-                if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
-                    return None
-                raise
-        parameters = reply.config.parameters
-        return parameters[CASCADE_PARAMETER].string_value if CASCADE_PARAMETER in parameters else None
-
-    async def executed_rows(self) -> Mapping[str, int]:
-        reply = await self._ask("ModelStatistics", service_pb2.ModelStatisticsRequest())
-        rows: Counter[str] = Counter()
-        for model in reply.model_stats:
-            rows[model.name] += int(model.inference_count)
-        return rows
+    async def statistics(self) -> Mapping[str, ModelStatistics]:
+        return await fetch_statistics(self._control)
 
     async def server_cpu_s(self) -> float | None:
         return None
 
     async def send(self, request: Request) -> Reply:
         try:
-            return Reply(Status.OK, await self._infer(request.body))
+            return Reply(Status.OK, await self._infer(request.body, metadata=self._metadata))
         except grpc.aio.AioRpcError as error:
-            status = Status.BROKEN if _is_broken(error) else Status.REFUSED
-            return Reply(status, detail=f"{error.code().name}: {error.details()}")
+            return Reply(_status(error), detail=f"{error.code().name}: {error.details()}")
 
-    def encode(self, policy: str, inputs: Sequence[NamedTensor], outputs: Sequence[str]) -> Request:
-        return encode_infer(self._model, policy, inputs, outputs)
+    def encode(self, ask: Ask) -> Request:
+        return encode_infer(self._model, ask)
 
     def decode(self, reply: Reply) -> Answer:
         return decode_infer(reply.body)
@@ -110,21 +98,23 @@ class GrpcClient:
     async def close(self) -> None:
         await self._channel.close()
 
-    async def _ask(self, method: str, request: Any) -> Any:
-        with self._translated():
-            return await getattr(self._stub, method)(request, timeout=CONTROL_TIMEOUT_S)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except grpc.aio.AioRpcError as error:
-            what = "cannot be reached" if error.code() in UNREACHABLE else error.code().name
-            raise TargetError(f"{self.target.url}: {what} ({error.details()})") from None
+def _open_channel(target: Target, options: WireOptions) -> Any:
+    if target.is_tls:
+        return grpc.aio.secure_channel(target.authority, grpc_credentials(options), CHANNEL_OPTIONS)
+    return grpc.aio.insecure_channel(target.authority, CHANNEL_OPTIONS)
+
+
+def _status(error: grpc.aio.AioRpcError) -> Status:
+    if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return Status.SHED
+    if error.code() != grpc.StatusCode.UNAVAILABLE:
+        return Status.REFUSED
+    return Status.BROKEN if _is_broken(error) else Status.SHED
 
 
 def _is_broken(error: grpc.aio.AioRpcError) -> bool:
     """UNAVAILABLE is both a server's own answer (503) and gRPC's word for a lost connection; only the
     latter speaks of the transport."""
     details = (error.details() or "").lower()
-    return error.code() == grpc.StatusCode.UNAVAILABLE and any(word in details for word in TRANSPORT_WORDS)
+    return any(word in details for word in TRANSPORT_WORDS)

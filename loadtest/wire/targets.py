@@ -6,14 +6,17 @@ from urllib.parse import urlsplit
 
 from loadtest.errors import ConfigError
 
-PROTOCOLS = ("http", "grpc")
+SCHEMES = {"http": ("http", False), "https": ("http", True), "grpc": ("grpc", False), "grpcs": ("grpc", True)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
+    """`protocol` is http or grpc."""
+
     protocol: str
     host: str
     port: int
+    is_tls: bool = False
 
     @property
     def authority(self) -> str:
@@ -22,26 +25,27 @@ class Target:
 
     @property
     def url(self) -> str:
-        return f"{self.protocol}://{self.authority}"
+        return f"{self.protocol}{'s' if self.is_tls else ''}://{self.authority}"
 
 
 def parse_target(url: str, *, allow_remote: bool = False) -> Target:
-    """`http://HOST:PORT` or `grpc://HOST:PORT`. A load test aimed elsewhere by a slip of the hand is an
-    attack, so hosts other than loopback must be allowed on purpose."""
+    """`http://HOST:PORT` or `grpc://HOST:PORT`, with an s after the protocol for TLS. A load test aimed
+    elsewhere by a slip of the hand is an attack, so hosts other than loopback must be allowed on purpose."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"URL {url!r}: {error}") from None
-    if parts.scheme not in PROTOCOLS:
-        raise ConfigError(f"URL {url!r} begins with neither http:// nor grpc://")
+    if parts.scheme not in SCHEMES:
+        raise ConfigError(f"URL {url!r} begins with none of {', '.join(f'{name}://' for name in SCHEMES)}")
     if not parts.hostname or not port:
         raise ConfigError(f"URL {url!r} needs a host and a port, as in {parts.scheme}://127.0.0.1:8000")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
         raise ConfigError(f"URL {url!r} must hold a host and a port alone")
     if not (allow_remote or _is_loopback(parts.hostname)):
         raise ConfigError(f"URL {url!r} is not on this machine; --allow-remote allows it")
-    return Target(protocol=parts.scheme, host=parts.hostname, port=port)
+    protocol, is_tls = SCHEMES[parts.scheme]
+    return Target(protocol=protocol, host=parts.hostname, port=port, is_tls=is_tls)
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from loadtest.cli import parse
+from loadtest.config import CapacityConfig, Config, LoadConfig, Subject
 from loadtest.figures.results import Results, compute_results
 from loadtest.measure.campaign import run_campaign
 from loadtest.progress import Progress
 from loadtest.raw import RawFiles
+from loadtest.traffic.rate import constant_rate
+from loadtest.wire.targets import parse_target
 from tests.loadtest.tiny_server import TinyServer
 
 FAST = ["--rate", "100", "--duration", "0.3", "--capacity-seconds", "0.2"]
+FAST_LOAD = LoadConfig(rate=constant_rate(100), duration_s=0.3)
 
 
 def rows(folder: Path, name: str, **changes: Any) -> Path:
@@ -25,9 +28,25 @@ def rows(folder: Path, name: str, **changes: Any) -> Path:
     return folder / name
 
 
-def results_of(server: TinyServer, folder: Path, *more: str) -> Results:
-    """Over both protocols."""
-    files = ["--samples", str(rows(folder, "test.npz")), "--out", str(folder / "report")]
-    urls = [server.http_url, server.grpc_url]
-    config = parse([*urls, "--model", "tiny", *files, *FAST, *more])
+def results_of(
+    server: TinyServer,
+    folder: Path,
+    *policies: str,
+    models: tuple[str, ...] = ("tiny",),
+    ood: Path | None = None,
+    capacity_s: float = 0.2,
+    load: LoadConfig = FAST_LOAD,
+) -> Results:
+    """Over both protocols; all policies where none is named."""
+    config = Config(
+        subject=Subject(
+            targets=tuple(map(parse_target, (server.http_url, server.grpc_url))),
+            models=models,
+            policies=policies,
+            samples=rows(folder, "test.npz"),
+            ood=ood,
+        ),
+        load=load,
+        capacity=CapacityConfig(seconds=capacity_s),
+    )
     return compute_results(asyncio.run(run_campaign(config, Progress(), RawFiles(folder))))

@@ -1,7 +1,8 @@
 """A server that is real down to its sockets, and whose answers can be worked out by hand.
 
-It serves `tiny`: rows of `x` FP32 (2,), the first number being the score at stage 1 and the second the
-answer. Policy `window` forwards scores within [0.4, 0.6]; all policies accept scores from 0.5 on.
+It serves the cascade `tiny`: rows of `x` FP32 (2,), the first number being the score at stage 1 and the
+second the answer. Policy `window`, the default, forwards scores within [0.4, 0.6]; all policies accept scores
+from 0.5 on. Its member `tiny-0` is a plain model, whose `logits` say the answer at once.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from typing import Any
 import grpc
 import numpy as np
 from aiohttp import web
+from google.protobuf.json_format import ParseDict
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from cascade.cascade_file import Cascade, Member, TensorSpec, cascade_to_json
@@ -33,6 +35,7 @@ DATATYPES = {
     "accepted": "BOOL",
     "exit_stage": "INT32",
     "exit_reason": "BYTES",
+    "logits": "FP32",
 }
 DTYPES = {"FP32": "<f4", "INT64": "<i8", "BOOL": "?", "INT32": "<i4"}
 
@@ -56,6 +59,14 @@ def tiny_cascade() -> Cascade:
         },
         default_policy="window",
     )
+
+
+PLAIN = "tiny-0"
+PLAIN_METADATA = {
+    "name": PLAIN,
+    "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],
+    "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 2]}],
+}
 
 
 def answers(x: np.ndarray, policy: str) -> dict[str, np.ndarray]:
@@ -107,7 +118,7 @@ class TinyServer:
     def grpc_url(self) -> str:
         return f"grpc://127.0.0.1:{self.grpc_port}"
 
-    def infer(self, data: bytes, shape: list[int], policy: str) -> dict[str, np.ndarray] | None:
+    def infer(self, data: bytes, shape: list[int], policy: str, model: str) -> dict[str, np.ndarray] | None:
         """None where the request is refused."""
         self.num_requests += 1
         if self.num_requests == self.stall_at:
@@ -116,11 +127,20 @@ class TinyServer:
             os.kill(os.getpid(), self.strike)
         if self.refuse_every and self.num_requests % self.refuse_every == 0:
             return None
-        outputs = answers(np.frombuffer(data, "<f4").reshape(shape), policy)
+        x = np.frombuffer(data, "<f4").reshape(shape)
+        if model == PLAIN:
+            self.executed[PLAIN] += shape[0]
+            return {"logits": np.stack([1 - x[:, 1], x[:, 1]], axis=1)}
+        outputs = answers(x, policy)
         self.executed["tiny"] += shape[0] + self.other_rows
         self.executed["tiny-0"] += shape[0] - self.uncounted_rows
         self.executed["tiny-1"] += int((outputs["exit_stage"] == 2).sum())
         return outputs
+
+
+def as_json(name: str, array: np.ndarray) -> dict[str, Any]:
+    shape = list(array.shape)
+    return {"name": name, "datatype": DATATYPES[name], "shape": shape, "data": array.ravel().tolist()}
 
 
 class Http:
@@ -132,8 +152,9 @@ class Http:
         app.router.add_get("/v2/health/ready", self.ready)
         app.router.add_get("/v2/models/stats", self.stats)
         app.router.add_get("/v2/models/{name}/config", self.config)
+        app.router.add_get("/v2/models/{name}", self.metadata)
         app.router.add_get("/metrics", self.metrics)
-        app.router.add_post("/v2/models/tiny/infer", self.infer)
+        app.router.add_post("/v2/models/{name}/infer", self.infer)
         return app
 
     @web.middleware
@@ -160,18 +181,27 @@ class Http:
         parameters = {"cascade": {"string_value": text}} if name == "tiny" else {}
         return web.json_response({"name": name, "parameters": parameters})
 
+    async def metadata(self, request: web.Request) -> web.Response:
+        if request.match_info["name"] != PLAIN or PLAIN not in self._server.executed:
+            return web.json_response({"error": "no such model"}, status=404)
+        return web.json_response(PLAIN_METADATA)
+
     async def metrics(self, request: web.Request) -> web.Response:
         return web.Response(text=f"# TYPE x counter\nprocess_cpu_seconds_total {time.process_time()}\n")
 
     async def infer(self, request: web.Request) -> web.Response:
         body = await request.read()
-        split = int(request.headers["Inference-Header-Content-Length"])
+        split = int(request.headers.get("Inference-Header-Content-Length", len(body)))
         head = json.loads(body[:split])
-        policy = head["parameters"]["policy"]
-        outputs = self._server.infer(body[split:], head["inputs"][0]["shape"], policy)
+        policy = head.get("parameters", {}).get("policy", "window")
+        (x,) = head["inputs"]
+        data = np.array(x["data"], "<f4").tobytes() if "data" in x else body[split:]
+        outputs = self._server.infer(data, x["shape"], policy, request.match_info["name"])
         if outputs is None:
-            return web.json_response({"error": "too busy"}, status=503)
+            return web.json_response({"error": "too busy"}, status=503, headers={"Retry-After": "1"})
         names = [output["name"] for output in head["outputs"]]
+        if "data" in x:
+            return web.json_response({"outputs": [as_json(name, outputs[name]) for name in names]})
         blobs = [raw(name, outputs[name]) for name in names]
         described = [
             {
@@ -203,6 +233,11 @@ class Grpc(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
             reply.config.parameters["cascade"].string_value = json.dumps(cascade_to_json(tiny_cascade()))
         return reply
 
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if request.name != PLAIN:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
+        return ParseDict(PLAIN_METADATA, service_pb2.ModelMetadataResponse())
+
     async def ModelStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
         reply = service_pb2.ModelStatisticsResponse()
         for name, rows in self._server.executed.items():
@@ -210,12 +245,13 @@ class Grpc(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         return reply
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        policy = request.parameters["policy"].string_param
-        outputs = self._server.infer(request.raw_input_contents[0], list(request.inputs[0].shape), policy)
+        policy = request.parameters["policy"].string_param or "window"
+        shape = list(request.inputs[0].shape)
+        outputs = self._server.infer(request.raw_input_contents[0], shape, policy, request.model_name)
         if outputs is None:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "too busy")
             raise AssertionError
-        if self._server.garble_grpc:
+        if self._server.garble_grpc and "label" in outputs:
             outputs["label"] = 1 - outputs["label"]
         reply = service_pb2.ModelInferResponse(model_name="tiny")
         for output in request.outputs:

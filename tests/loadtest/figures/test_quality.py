@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from loadtest.figures.quality import judge, num_disagreements
-from loadtest.measure.census import Census, Rows
+from loadtest.measure.census import Census
+from loadtest.measure.server_usage import ServerUsage
 from loadtest.traffic.samples import Samples
+from loadtest.wire.model_statistics import ModelStatistics
+from loadtest.wire.rows import Rows
 from loadtest.wire.tensors import NamedTensor
-from tests.loadtest.tiny_server import tiny_cascade
+from tests.loadtest.tiny_cases import tiny_case
 
 LABELS = np.array([0, 1, 0, 1, 0, 1, 0, 1])
 
@@ -26,9 +29,15 @@ def rows(**changes: Any) -> Rows:
     return Rows(**{**parts, **changes})  # type: ignore[arg-type]
 
 
+def usage(**executed: int) -> ServerUsage:
+    """Rows by name, _ for -."""
+    named = {name.replace("_", "-"): ModelStatistics(rows=rows) for name, rows in executed.items()}
+    return ServerUsage(statistics=named)
+
+
 def census(**changes: Any) -> Census:
-    parts: dict[str, Any] = {"policy": "window", "protocol": "http", "rows": rows()}
-    return Census(**{**parts, "executed": {"tiny": 8, "tiny-0": 8, "tiny-1": 4}, **changes})
+    parts: dict[str, Any] = {"case": tiny_case(), "rows": rows(), "usage": usage(tiny=8, tiny_0=8, tiny_1=4)}
+    return Census(**{**parts, **changes})
 
 
 def samples(groups: np.ndarray | None = None) -> Samples:
@@ -38,7 +47,7 @@ def samples(groups: np.ndarray | None = None) -> Samples:
 
 
 def test_shares_exits_and_cost() -> None:
-    quality = judge(census(), tiny_cascade(), samples())
+    quality = judge(census(), samples())
     assert quality.accuracy.value == 6 / 8
     assert quality.coverage.value == 6 / 8
     assert quality.risk.value == pytest.approx(1 / 6)
@@ -52,33 +61,52 @@ def test_shares_exits_and_cost() -> None:
 
 
 def test_copies_of_one_source_widen_the_interval() -> None:
-    alone = judge(census(), tiny_cascade(), samples()).accuracy
-    copies = judge(census(), tiny_cascade(), samples(np.array([0, 1, 2, 3, 0, 1, 2, 3]))).accuracy
+    alone = judge(census(), samples()).accuracy
+    copies = judge(census(), samples(np.array([0, 1, 2, 3, 0, 1, 2, 3]))).accuracy
     assert copies.value == alone.value
     assert copies.high - copies.low > alone.high - alone.low
 
 
 def test_risk_is_unknown_where_nothing_is_accepted() -> None:
     nobody = rows(accepted=np.zeros(8, np.bool_))
-    quality = judge(census(rows=nobody), tiny_cascade(), samples())
+    quality = judge(census(rows=nobody), samples())
     assert quality.coverage.value == 0
     assert not quality.risk.is_known
 
 
 def test_the_server_s_own_count_checks_the_cost() -> None:
-    assert judge(census(), tiny_cascade(), samples()).cost_check.is_match
-    more = {"tiny-0": 8, "tiny-1": 5}
-    check = judge(census(executed=more), tiny_cascade(), samples()).cost_check
-    assert not check.is_match
+    seen = judge(census(), samples()).cost_check
+    assert seen is not None and seen.is_match
+    check = judge(census(usage=usage(tiny_0=8, tiny_1=5)), samples()).cost_check
+    assert check is not None and not check.is_match
     assert (check.reported_macs, check.executed_macs) == (25.0, 10 + 30 * 5 / 8)
 
 
 def test_rows_out_of_distribution_count_in_their_own_share_alone() -> None:
     strange = rows(accepted=np.array([True] + [False] * 7))
     ood = Samples(inputs=samples().inputs)
-    quality = judge(census(ood=strange), tiny_cascade(), samples(), ood)
+    quality = judge(census(ood=strange), samples(), ood)
     assert quality.ood_accepted is not None and quality.ood_accepted.value == 1 / 8
     assert quality.accuracy.value == 6 / 8
+
+
+def test_a_cost_that_others_share_can_t_be_checked() -> None:
+    check = judge(census(usage=usage(tiny=9, tiny_0=9, tiny_1=4)), samples()).cost_check
+    assert check is not None and check.is_match is None
+    assert check.obstacle == "other traffic reached the server"
+
+
+def test_agreement_is_with_the_labels_of_all_members() -> None:
+    quality = judge(census(), samples(), reference=np.array([1, 1, 0, 1, 0, 0, 0, 1]))
+    assert quality.agreement is not None and quality.agreement.value == 6 / 8
+    assert judge(census(), samples()).agreement is None
+
+
+def test_a_plain_model_has_no_cost() -> None:
+    plain = census(case=tiny_case(is_plain=True), rows=rows(exit_stage=np.ones(8, np.int32)))
+    quality = judge(plain, samples())
+    assert (quality.cost, quality.cost_macs, quality.cost_check) == (None, None, None)
+    assert quality.exits == (1.0,)
 
 
 @pytest.mark.parametrize(

@@ -1,93 +1,109 @@
-import json
+import asyncio
 
 import numpy as np
 import pytest
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
 
-from loadtest.errors import WireError
-from loadtest.wire.client import ALL_OUTPUTS
-from loadtest.wire.http import JSON_LENGTH, decode_infer, encode_infer
+from loadtest.wire.client import Ask, Client, Reply, Request, Status
+from loadtest.wire.http import HttpClient
+from loadtest.wire.options import WireOptions
+from loadtest.wire.targets import parse_target
 from loadtest.wire.tensors import NamedTensor
+from tests.loadtest.tiny_server import TinyServer
+from tests.loadtest.wire.scripted_server import Step, scripted
 
-TENSORS = (
-    NamedTensor("image", "UINT8", np.arange(24, dtype=np.uint8).reshape(2, 3, 4)),
-    NamedTensor("x", "FP16", np.array([[0.5], [-2.0]], np.float16)),
-    NamedTensor("text", "BYTES", np.array([["é", ""], ["longer", "z"]])),
-    NamedTensor("flag", "BOOL", np.array([True, False])),
-)
+X = NamedTensor("x", "FP32", np.array([[0.5, 1], [0.9, 0]], np.float32))
+ASK = Ask(inputs=[X], outputs=["label", "score", "accepted", "exit_stage", "exit_reason"], policy="window")
 
 
-def triton_body() -> tuple[bytes, int]:
-    """The same request as tritonclient builds it."""
-    inputs = []
-    for tensor in TENSORS:
-        is_text = tensor.datatype == "BYTES"
-        array = np.char.encode(tensor.array, "utf-8").astype(np.object_) if is_text else tensor.array
-        inputs.append(InferInput(tensor.name, tensor.shape, tensor.datatype))
-        inputs[-1].set_data_from_numpy(array, binary_data=True)
-    body, split = InferenceServerClient.generate_request_body(
-        inputs,
-        outputs=[InferRequestedOutput(name, binary_data=True) for name in ALL_OUTPUTS],
-        parameters={"policy": "window"},
-    )
-    return bytes(body), split
+async def answered(client: Client, ask: Ask) -> tuple[Request, Reply]:
+    request = client.encode(ask)
+    try:
+        return request, await client.send(request)
+    finally:
+        await client.close()
 
 
-def test_a_request_means_what_tritonclient_s_means() -> None:
-    request = encode_infer("window", TENSORS, ALL_OUTPUTS)
-    split = int(request.headers[JSON_LENGTH])
-    theirs, their_split = triton_body()
-    assert json.loads(request.body[:split]) == json.loads(theirs[:their_split])
-    assert request.body[split:] == theirs[their_split:]
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_request_is_answered_binary_and_in_json(server: TinyServer, is_json: bool) -> None:
+    async def asked() -> tuple[Request, Reply]:
+        options = WireOptions(is_json=is_json)
+        return await answered(HttpClient(parse_target(server.http_url), "tiny", options), ASK)
+
+    request, reply = asyncio.run(asked())
+    assert (b"Inference-Header-Content-Length" in request.body) != is_json
+    assert (b"Content-Type: application/json\r\n" in request.body) == is_json
+    assert (reply.json_bytes is None) == is_json
+    outputs = HttpClient(parse_target(server.http_url), "tiny", WireOptions()).decode(reply).outputs
+    assert outputs["label"].tolist() == [1, 0]
+    assert np.array_equal(outputs["score"], X.array[:, 0])
+    assert outputs["accepted"].tolist() == [True, True]
+    assert outputs["exit_stage"].tolist() == [2, 1]
+    assert outputs["exit_reason"].tolist() == ["last", "window"]
+    assert outputs["label"].dtype == np.int64 and outputs["score"].dtype == np.float32
 
 
-def response(*outputs: tuple[str, str, list[int], bytes]) -> tuple[bytes, int]:
-    described = [
-        {"name": n, "datatype": d, "shape": s, "parameters": {"binary_data_size": len(raw)}}
-        for n, d, s, raw in outputs
-    ]
-    head = {"model_name": "m", "parameters": {"degraded": True}, "outputs": described}
-    text = json.dumps(head).encode()
-    return text + b"".join(raw for *_, raw in outputs), len(text)
+def test_a_plain_model_is_asked_without_parameters(server: TinyServer) -> None:
+    async def asked() -> Reply:
+        client = HttpClient(parse_target(server.http_url), "tiny-0", WireOptions())
+        return (await answered(client, Ask(inputs=[X], outputs=["logits"])))[1]
+
+    client = HttpClient(parse_target(server.http_url), "tiny-0", WireOptions())
+    assert client.decode(asyncio.run(asked())).outputs["logits"].tolist() == [[0, 1], [1, 0]]
 
 
-def test_an_answer_is_read_as_tritonclient_reads_it() -> None:
-    reason = b"\x06\0\0\0window\x04\0\0\0last"
-    body, split = response(
-        ("label", "INT64", [2], np.array([3, -1], "<i8").tobytes()),
-        ("accepted", "BOOL", [2], b"\x01\x00"),
-        ("probabilities", "FP32", [2, 2], np.array([[0.25, 0.75], [1, 0]], "<f4").tobytes()),
-        ("exit_reason", "BYTES", [2], reason),
-    )
-    answer, theirs = decode_infer(body, split), InferResult.from_response_body(body, header_length=split)
-    for name in ("label", "accepted", "probabilities"):
-        assert np.array_equal(answer.outputs[name], theirs.as_numpy(name)), name
-        assert answer.outputs[name].dtype == theirs.as_numpy(name).dtype
-    assert answer.outputs["exit_reason"].tolist() == ["window", "last"]
-    assert [text.decode() for text in theirs.as_numpy("exit_reason")] == ["window", "last"]
-    assert answer.is_degraded
-
-
-def test_an_answer_may_be_plain_json() -> None:
-    output = {"name": "label", "datatype": "INT64", "shape": [2, 1], "data": [4, 5]}
-    answer = decode_infer(json.dumps({"outputs": [output]}).encode(), None)
-    assert answer.outputs["label"].tolist() == [[4], [5]]
-    assert not answer.is_degraded
+def answer(status: int, body: str, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", *headers, f"Content-Length: {len(body)}", "", body]
+    return "\r\n".join(lines).encode()
 
 
 @pytest.mark.parametrize(
-    ("body", "split", "message"),
+    ("status", "body", "headers", "reply"),
     [
-        (b"", None, "not what the protocol says"),
-        (b"[]", None, "not what the protocol says"),
-        (b'{"outputs": [{"name": "a"}]}', None, "not what the protocol says"),
-        (b'{"outputs": []}left over', 15, "24 bytes where its JSON accounts for 15"),
-        (*response(("label", "INT64", [2], b"short")), r"'label': 5 bytes for INT64 \[2\]"),
-        (*response(("label", "WHAT", [1], b"x")), "unknown datatype 'WHAT'"),
-        (*response(("r", "BYTES", [1], b"\x09\0\0\0abc")), "7 bytes are not 1 strings"),
-        (*response(("r", "BYTES", [2], b"\x01\0\0\0a")), "5 bytes are not 2 strings"),
+        (503, '{"error": "full"}', (), Reply(Status.REFUSED, detail="503: full")),
+        (429, "slow down", (), Reply(Status.SHED, detail="429: slow down")),
+        (
+            503,
+            '{"error": "full"}',
+            ("Retry-After: 2",),
+            Reply(Status.SHED, detail="503 (retry after 2 s): full"),
+        ),
+        (504, '{"error": "late"}', (), Reply(Status.REFUSED, detail="504: late")),
+        (400, "[]", (), Reply(Status.REFUSED, detail="400: []")),
+        (302, "", ("Location: http://example.org/",), Reply(Status.REFUSED, detail="302: ")),
+        (200, "body", ("inference-header-content-length: 3",), Reply(Status.OK, b"body", 3)),
+        (200, "body", ("Inference-Header-Content-Length: -3",), Reply(Status.OK, b"body", None)),
     ],
 )
-def test_a_broken_answer_is_a_wire_error(body: bytes, split: int | None, message: str) -> None:
-    with pytest.raises(WireError, match=message):
-        decode_infer(body, split)
+def test_what_the_server_says_is_told(status: int, body: str, headers: tuple[str, ...], reply: Reply) -> None:
+    async def asked() -> Reply:
+        async with scripted([Step((answer(status, body, *headers),))]) as server:
+            return (await answered(HttpClient(server.target, "m", WireOptions()), ASK))[1]
+
+    assert asyncio.run(asked()) == reply
+
+
+def test_a_connection_that_fails_is_no_refusal() -> None:
+    async def asked() -> tuple[Reply, Reply]:
+        async with scripted([Step((), closes=True)]) as server:
+            cut = (await answered(HttpClient(server.target, "m", WireOptions()), ASK))[1]
+        return cut, (await answered(HttpClient(server.target, "m", WireOptions()), ASK))[1]
+
+    cut, gone = asyncio.run(asked())
+    assert cut == Reply(Status.BROKEN, detail="ConnectionResetError: the server closed the connection")
+    assert gone.status is Status.BROKEN
+    assert gone.detail.startswith("ConnectionRefusedError: ")
+
+
+def test_what_goes_out_is_one_message_with_the_token() -> None:
+    async def asked() -> tuple[bytes, Request]:
+        async with scripted([Step()]) as server:
+            client = HttpClient(server.target, "a model", WireOptions(token="secret"))
+            request, _ = await answered(client, ASK)
+            return server.messages[0], request
+
+    message, request = asyncio.run(asked())
+    assert message == request.body
+    head = message.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert head[0] == b"POST /v2/models/a%20model/infer HTTP/1.1"
+    assert b"Authorization: Bearer secret" in head
+    assert any(line.startswith(b"Host: 127.0.0.1:") for line in head)

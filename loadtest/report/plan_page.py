@@ -1,0 +1,108 @@
+"""The report of a plan: `report.html`, `summary.json` and `summary.csv`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from loadtest.measure.planning import Planned
+from loadtest.plan.replicas import Plan
+from loadtest.report.circumstances import Circumstances, origin
+from loadtest.report.document import definitions, document, header, paragraph, section
+from loadtest.report.plan_table import CHECK_COLUMNS, MEMBER_COLUMNS
+from loadtest.report.plan_words import check_cells, headline, member_cells, model_words
+from loadtest.report.summary import write_csv, write_json
+from loadtest.report.write import PAGE
+
+FORMAT_VERSION = 2
+CSV_COLUMNS = ("member", "reached", "curve_ms", "replicas", "load", "full_replicas", "full_load")
+HOW_SENTENCE = (
+    "A simulation of the cascade as queues: rows leave where the measured shares say, a member's replicas "
+    "take what waits in batches, which take what the measured service curve says. Each member has replicas "
+    "of its own, the fewest that hold the objective."
+)
+CHECK_SENTENCE = (
+    "The same simulation of the server as it was here, its members sharing its workers, beside what was "
+    "measured at the same arrivals. Router, members and load generator share this machine's cores, which "
+    "the simulation does not know."
+)
+
+
+def write_plan(folder: Path, planned: Planned, around: Circumstances) -> None:
+    write_json(folder, summary(planned, around))
+    write_csv(folder, [dict(zip(CSV_COLUMNS, line, strict=True)) for line in member_cells(planned)])
+    (folder / PAGE).write_text(page(planned, around), encoding="utf-8")
+
+
+def page(planned: Planned, around: Circumstances) -> str:
+    title = f"{planned.case.served.name}: replicas for {planned.demand.rate:g} requests a second"
+    body = [
+        header(title, around.started_in_words),
+        f'<p class="lead">{escape(headline(planned))}.</p>',
+        section(
+            "Replicas", paragraph(f"{HOW_SENTENCE} {model_words(planned).capitalize()}."), _members(planned)
+        ),
+        _checks(planned),
+        section("How this was measured", definitions(origin(around))),
+    ]
+    return document(title, body)
+
+
+def _members(planned: Planned) -> str:
+    return _table(MEMBER_COLUMNS, member_cells(planned))
+
+
+def _checks(planned: Planned) -> str:
+    if not planned.checks:
+        return ""
+    return section("How far off", paragraph(CHECK_SENTENCE), _table(CHECK_COLUMNS, check_cells(planned)))
+
+
+def _table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th{_kind(i)}>{escape(name)}</th>" for i, name in enumerate(columns))
+    rows = "".join(
+        "<tr>" + "".join(f"<td{_kind(i)}>{escape(cell)}</td>" for i, cell in enumerate(line)) + "</tr>"
+        for line in lines
+    )
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _kind(column: int) -> str:
+    return ' class="text"' if column == 0 else ""
+
+
+def summary(planned: Planned, around: Circumstances) -> dict[str, Any]:
+    comparison = planned.comparison
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "plan",
+        **asdict(around),
+        "model": planned.case.served.name,
+        "policy": planned.case.policy,
+        "demand": asdict(planned.demand),
+        "objective": asdict(planned.objective),
+        "exits": list(planned.exits),
+        "curves": {name: asdict(curve) for name, curve in planned.curves.items()},
+        "plan": _plan(comparison.cascade),
+        "full": None if comparison.full is None else _plan(comparison.full),
+        "why_not_full": comparison.why_not_full or None,
+        "checks": [
+            {
+                "rate": checked.rate,
+                "is_valid": checked.is_valid,
+                "figures": [{**asdict(line), "error": line.error} for line in checked.lines],
+            }
+            for checked in planned.checks
+        ],
+    }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    simulated = plan.simulated
+    return {
+        "replicas": dict(plan.replicas),
+        "at_least": dict(plan.at_least),
+        "load": dict(plan.load),
+        **{f"p{percent}_ms": simulated.percentile_s(percent) * 1e3 for percent in (50, 90, 99)},
+    }

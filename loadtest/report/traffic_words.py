@@ -1,0 +1,44 @@
+"""The traffic that was sent, in words. Pure."""
+
+from loadtest.config import LoadConfig
+from loadtest.traffic.rate import RAMP
+
+
+def load_in_words(load: LoadConfig) -> str:
+    """`200 requests/s of 1 row, Poisson arrivals, 30 s each`."""
+    rows = "1 row" if str(load.rows_per_request) == "1" else f"{load.rows_per_request} rows"
+    if load.trace is not None:
+        return f"the arrivals of {load.trace.name}, {rows} a request, at most {load.duration_s:g} s each"
+    return f"{rate_in_words(load)} of {rows}, {_arrivals(load)}, {load.duration_s:g} s each"
+
+
+def rate_in_words(load: LoadConfig) -> str:
+    if load.trace is not None:
+        return "the rate of the trace"
+    rate = load.rate
+    if rate.is_constant:
+        return f"{rate.mean:g} requests/s"
+    parts = [part.strip().replace(RAMP, " to ") for part in rate.text.split(",")]
+    kind = "a ramp of" if len(parts) == 1 else "equal spells of"
+    return f"{kind} {', then '.join(parts)} requests/s ({rate.mean:.4g} on average)"
+
+
+def _arrivals(load: LoadConfig) -> str:
+    return {
+        "poisson": "Poisson arrivals",
+        "constant": "evenly spaced arrivals",
+        "gamma": f"bursty arrivals (gamma gaps, coefficient of variation {load.burstiness:g})",
+    }[load.arrivals]
+
+
+def difficulty_in_words(load: LoadConfig) -> str:
+    """Empty where rows are sent as the samples have them."""
+    parts = []
+    if load.hard_share is not None:
+        parts.append(f"a share of {load.hard_share * 100:g}% hard rows")
+    if load.hard_bursts is not None:
+        bursts = load.hard_bursts
+        parts.append(f"every row hard in the last {bursts.on_s:g} of every {bursts.period_s:g} s")
+    if not parts:
+        return ""
+    return f"{' and '.join(parts)}; hard is the quarter of rows of which the first stage is least sure"
