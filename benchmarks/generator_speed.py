@@ -26,11 +26,12 @@ import uvloop
 
 from benchmarks.constant_server import constant_server
 from benchmarks.result_file import write_result
-from loadtest.config import CapacityConfig, LoadConfig
+from loadtest.config import CapacityConfig
 from loadtest.generator.closed_loop import run_closed_loop
 from loadtest.generator.open_loop import run_open_loop
 from loadtest.generator.process import SWITCH_INTERVAL_S
 from loadtest.generator.usage import GeneratorUsage, measured_usage
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.rate import constant_rate
 from loadtest.traffic.schedule import draw_schedule
 from loadtest.wire.client import Ask, Client, Request, Status

@@ -16,8 +16,8 @@ import uvloop
 from numpy.typing import NDArray
 
 from benchmarks.server_process import MeasuredServer
-from loadtest.config import LoadConfig
 from loadtest.generator.open_loop import OpenLoopRun, run_open_loop
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.rate import constant_rate
 from loadtest.traffic.schedule import Schedule, draw_schedule
 from loadtest.wire.client import Reply, Request, Status

@@ -33,6 +33,11 @@ class Case:
         return self.served.cascade
 
     @property
+    def runs_all(self) -> bool:
+        """Whether it is told to run all members on every row."""
+        return self.policy is not None and self.kind == "full"
+
+    @property
     def kind(self) -> str:
         """Of its policy: what is asked for, or the server's default. Empty for a plain model."""
         if self.cascade is None:

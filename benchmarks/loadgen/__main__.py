@@ -13,6 +13,7 @@ import os
 import re
 import struct
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -30,9 +31,10 @@ from benchmarks.repositories import REAL_IMAGE, real_repository
 from benchmarks.result_file import write_result
 from benchmarks.server_process import MeasuredServer, measured_server
 from loadtest.case import Case
-from loadtest.config import LoadConfig
 from loadtest.figures.statistics import latency
 from loadtest.generator.local import LocalGenerator
+from loadtest.generator.process import SWITCH_INTERVAL_S
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.rate import constant_rate
 from loadtest.traffic.samples import Samples
 from loadtest.traffic.schedule import draw_schedule
@@ -94,7 +96,7 @@ async def our_turn(
         case = Case(target=target, served=served, policy="window", contender="window", over="http")
         schedule = draw_schedule(load, len(samples))
         prepared = await LocalGenerator(clients, samples).prepare(case, schedule, load, 0)
-        run = await prepared.run(lambda _, __: None)
+        run = await prepared.run_at(lambda _, __: None)
     requests = run.samples.requests
     figures = latency(requests.latency_ms)
     turn = Turn(
@@ -139,18 +141,34 @@ def medians(turns: Sequence[Turn]) -> dict[str, float]:
     return {name: median(getattr(turn, name) for turn in turns) for name in asdict(turns[0])}
 
 
+def compared(ours: Sequence[Turn], theirs: Sequence[Turn]) -> dict[str, Any]:
+    """Medians of each, and of the ratios of neighbouring turns."""
+    pairs = list(zip(ours, theirs, strict=True))
+    names = list(asdict(ours[0]))
+    ratios = {name: [getattr(a, name) / getattr(b, name) for a, b in pairs] for name in names}
+    return {
+        "median": {"ours": medians(ours), "loadgen": medians(theirs)},
+        "ours_over_loadgen": {
+            name: {"median": median(each), "least": min(each), "most": max(each)}
+            for name, each in ratios.items()
+        },
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rate", type=float, default=60.0, help="requests a second (default %(default)g)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of a turn (default %(default)g)")
-    parser.add_argument("--turns", type=int, default=6, help="of each (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of a turn (default %(default)g)")
+    parser.add_argument("--turns", type=int, default=24, help="of each (default %(default)s)")
     options = parser.parse_args()
     if not LOADGEN.is_ready():
         LOADGEN.make()
     images = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, *REAL_IMAGE), np.uint8)
     cores = sorted(os.sched_getaffinity(0))
+    # As the load test itself has it.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "repository"
         real_repository(repository, NETWORKS, images, FORWARDED)
@@ -158,15 +176,13 @@ def main() -> None:
         with measured_server(repository, "--workers", "1") as server:
             os.sched_setaffinity(0, {cores[-1]})
             turns, lags = in_turns(server, images, options)
-    ours, theirs = medians(turns["ours"]), medians(turns["loadgen"])
     result: dict[str, Any] = {
         "loadgen_version": LOADGEN.version("mlcommons-loadgen"),
         "rate": options.rate,
         "seconds": options.seconds,
         "turns": {name: [asdict(turn) for turn in each] for name, each in turns.items()},
         "lag_p99_ms": lags,
-        "median": {"ours": ours, "loadgen": theirs},
-        "ours_over_loadgen": {name: ours[name] / theirs[name] for name in ours},
+        **compared(turns["ours"], turns["loadgen"]),
     }
     print(result["median"], result["ours_over_loadgen"], sep="\n")
     write_result(RESULT, **result)

@@ -3,11 +3,12 @@
 import argparse
 from pathlib import Path
 
+from loadtest.bounds import MAX_SECONDS
 from loadtest.commands.parser import add_number, add_whole
-from loadtest.config import ARRIVALS, MAX_SECONDS, LoadConfig, parse_rows_per_request
 from loadtest.errors import ConfigError
 from loadtest.traffic.arrivals import read_trace
 from loadtest.traffic.difficulty import parse_hard_bursts
+from loadtest.traffic.load import ARRIVALS, LoadConfig, parse_rows_per_request
 from loadtest.traffic.rate import RateProfile, parse_rate
 
 DEFAULT = LoadConfig()
@@ -88,7 +89,11 @@ def timed_load_of(options: argparse.Namespace) -> LoadConfig:
         return load_of(options, rate, DEFAULT.duration_s if options.duration is None else options.duration)
     if options.rate is not None:
         raise ConfigError("--trace and --rate contradict each other")
-    duration_s = MAX_SECONDS if options.duration is None else options.duration
     # Here alone so that a bad trace is refused before anything is asked of a server.
-    read_trace(options.trace, duration_s)
+    length_s = read_trace(options.trace, options.duration)[-1]
+    if length_s >= MAX_SECONDS:
+        raise ConfigError(
+            f"--trace {options.trace} takes {length_s:g} s; at most {MAX_SECONDS:g} are allowed"
+        )
+    duration_s = MAX_SECONDS if options.duration is None else options.duration
     return load_of(options, DEFAULT.rate, duration_s, options.trace)

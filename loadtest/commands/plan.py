@@ -2,20 +2,23 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
+from loadtest.bounds import MAX_REQUESTS, MAX_ROWS_PER_REQUEST, MAX_SECONDS, expect_whole, expect_within
 from loadtest.commands.goal import percentile_of
 from loadtest.commands.load import add_load, load_of
 from loadtest.commands.parser import Parser, add_number, add_whole
 from loadtest.commands.session import add_report, session
 from loadtest.commands.subject import add_subject, generation_of, subject_of
-from loadtest.config import MAX_REQUESTS, MAX_SECONDS, expect_within
+from loadtest.config import check_dialled
 from loadtest.errors import ConfigError
-from loadtest.measure.planning import PlanConfig, run_plan
 from loadtest.plan.replicas import Demand, Objective
 from loadtest.report.plan_table import print_plan
 from loadtest.report.table import results_console
+from loadtest.studies.planning import PlanConfig, run_plan
 from loadtest.traffic.rate import constant_rate
 
+MOST_REPLICAS = 10_000
 PERCENTS = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 
 
@@ -40,12 +43,23 @@ def config_of(options: argparse.Namespace) -> PlanConfig:
     if options.workers < 0:
         raise ConfigError(f"--workers {options.workers} is negative")
     load = load_of(options, constant_rate(options.calm_rate), options.check_seconds)
+    expect_whole("--max-replicas", options.max_replicas, MOST_REPLICAS)
+    expect_whole("--max-batch-rows", options.max_batch_rows, MAX_ROWS_PER_REQUEST)
+    if load.arrivals != "poisson":
+        raise ConfigError(f"--arrivals {load.arrivals}: a plan is for Poisson arrivals")
+    generation = generation_of(options)
+    if generation.processes > 1:
+        raise ConfigError("--processes: a plan is measured by one process")
     if load.rows_per_request.least != load.rows_per_request.most:
         raise ConfigError("--rows-per-request: a plan is for requests of one size")
     subject = subject_of(options)
     if len(subject.policies) != 1 or len(subject.models) != 1 or len(subject.targets) != 1:
         raise ConfigError("a plan is for one policy of one model at one URL: --policies NAME")
+    check_dialled(subject, is_dialled=load.is_dialled)
     percentile, limit_ms = percentile_of(options.objective, PERCENTS)
+    rates = _check_rates(options)
+    for rate in rates:
+        replace(load, rate=constant_rate(rate))
     return PlanConfig(
         subject=subject,
         load=load,
@@ -56,9 +70,10 @@ def config_of(options: argparse.Namespace) -> PlanConfig:
         workers=options.workers or None,
         learning_s=options.learning_seconds,
         calm_rate=options.calm_rate,
-        check_rates=_check_rates(options),
+        check_rates=rates,
         max_replicas=options.max_replicas,
-        generation=generation_of(options),
+        max_batch_rows=options.max_batch_rows,
+        generation=generation,
     )
 
 
@@ -107,6 +122,7 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
         2,
         "batches that the server measured runs at once; 0 where each member has a replica",
     )
+    add_whole(group, "--max-batch-rows", 32, "rows that the server puts into a batch at most")
     add_number(group, "--learning-seconds", 3.0, "at each of four concurrencies, for the service curves")
     add_number(
         group, "--calm-rate", 20.0, "requests per second at which nothing waits, for the router's own time"

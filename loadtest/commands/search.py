@@ -2,18 +2,20 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
+from loadtest.bounds import MAX_SECONDS, expect_within
 from loadtest.commands.goal import add_goal, goal_of
 from loadtest.commands.load import add_load, load_of
 from loadtest.commands.parser import Parser, add_number, add_whole
 from loadtest.commands.session import add_report, session
 from loadtest.commands.subject import add_subject, generation_of, subject_of
-from loadtest.config import MAX_SECONDS, expect_within
+from loadtest.config import check_dialled
 from loadtest.errors import ConfigError
-from loadtest.measure.probing import SearchConfig, run_search
-from loadtest.measure.rate_search import SearchLimits
 from loadtest.report.search_table import print_search
 from loadtest.report.table import results_console
+from loadtest.studies.probing import SearchConfig, run_search
+from loadtest.studies.rate_search import SearchLimits
 from loadtest.traffic.rate import constant_rate
 
 DEFAULT = SearchLimits()
@@ -34,21 +36,26 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def config_of(options: argparse.Namespace) -> SearchConfig:
+    expect_within("--probe-seconds", options.probe_seconds, MAX_SECONDS)
     limits = SearchLimits(
         start=options.start_rate,
-        least=options.least_rate,
+        least=max(1.0, 2 / options.probe_seconds) if options.least_rate is None else options.least_rate,
         most=options.most_rate,
         precision=options.precision,
         confirmations=options.confirmations,
     )
-    expect_within("--probe-seconds", options.probe_seconds, MAX_SECONDS)
     if not 0 < limits.least <= limits.start <= limits.most:
         raise ConfigError("--least-rate, --start-rate and --most-rate are not in this order, above 0")
     if not 0.001 <= limits.precision <= 1 or limits.confirmations < 0:
         raise ConfigError("--precision is not within 0.001 to 1, or --confirmations negative")
+    load = load_of(options, constant_rate(limits.most), options.probe_seconds)
+    # Refused here rather than in the middle of a search.
+    replace(load, rate=constant_rate(limits.least))
+    subject = subject_of(options)
+    check_dialled(subject, is_dialled=load.is_dialled)
     return SearchConfig(
-        subject=subject_of(options),
-        load=load_of(options, constant_rate(limits.most), options.probe_seconds),
+        subject=subject,
+        load=load,
         goal=goal_of(options),
         limits=limits,
         generation=generation_of(options),
@@ -65,7 +72,9 @@ def make_parser() -> Parser:
     group = parser.add_argument_group("search")
     add_goal(group)
     add_number(group, "--start-rate", DEFAULT.start, "requests per second of the first probe")
-    add_number(group, "--least-rate", DEFAULT.least, "requests per second, below which the search gives up")
+    add_number(
+        group, "--least-rate", None, "requests per second, below which the search gives up (default 1)"
+    )
     add_number(group, "--most-rate", DEFAULT.most, "requests per second, above which it does not go")
     add_number(
         group, "--precision", DEFAULT.precision, "ratio, less 1, of the rates that fail and hold at the end"

@@ -2,17 +2,19 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
+from loadtest.bounds import MAX_REQUESTS, MAX_SECONDS, expect_within
 from loadtest.commands.goal import add_goal, goal_of
 from loadtest.commands.load import add_load, load_of
 from loadtest.commands.parser import Parser, add_number
 from loadtest.commands.session import add_report, session
 from loadtest.commands.subject import add_subject, generation_of, subject_of
-from loadtest.config import MAX_REQUESTS, MAX_SECONDS, expect_within
+from loadtest.config import check_dialled
 from loadtest.errors import ConfigError
-from loadtest.measure.probing import SweepConfig, run_sweep
 from loadtest.report.sweep_table import print_sweep
 from loadtest.report.table import results_console
+from loadtest.studies.probing import SweepConfig, run_sweep
 from loadtest.traffic.rate import constant_rate
 
 PROBE_S = 5.0
@@ -35,9 +37,16 @@ def config_of(options: argparse.Namespace) -> SweepConfig:
     rates = _numbers("--rates", options.rates, MAX_REQUESTS, above=0.0)
     shares = (None,) if options.hard_shares is None else _numbers("--hard-shares", options.hard_shares, 1.0)
     expect_within("--probe-seconds", options.probe_seconds, MAX_SECONDS)
+    if options.hard_share is not None:
+        raise ConfigError("--hard-share: a sweep is told --hard-shares")
+    load = load_of(options, constant_rate(max(rates)), options.probe_seconds)
+    # Refused here rather than in the middle of a sweep.
+    replace(load, rate=constant_rate(min(rates)))
+    subject = subject_of(options)
+    check_dialled(subject, is_dialled=load.is_dialled or options.hard_shares is not None)
     return SweepConfig(
-        subject=subject_of(options),
-        load=load_of(options, constant_rate(max(rates)), options.probe_seconds),
+        subject=subject,
+        load=load,
         goal=goal_of(options),
         rates=rates,
         hard_shares=shares,

@@ -48,6 +48,7 @@ FIGURES: dict[str, Callable[[CaseResult], float | None]] = {
     "capacity": lambda c: None if c.capacity is None else c.capacity.rows_per_s,
 }
 LATENCIES = ("p50", "p90", "p99", "max")
+NO_SHARES = (*LATENCIES, "cost", "requests_per_s", "rows_per_s", "capacity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def parse_assertion(text: str) -> Assertion:
     if figure not in FIGURES:
         raise ConfigError(f"--assert {text!r}: no figure {figure!r}; there are: {', '.join(FIGURES)}")
     value = VALUE.fullmatch(form["value"].strip())
-    if value is None or not _is_number(value[1]) or (value[2] in ("us", "ms", "s")) > (figure in LATENCIES):
+    if value is None or not _is_number(value[1]) or not _fits(value[2], figure):
         raise ConfigError(f"--assert {text!r}: {form['value']!r} is no value for {figure}")
     return Assertion(
         text=text,
@@ -86,6 +87,12 @@ def parse_assertion(text: str) -> Assertion:
         sign=form["sign"],
         value=float(value[1]) * UNITS[value[2]],
     )
+
+
+def _fits(unit: str, figure: str) -> bool:
+    if unit == "%":
+        return figure not in NO_SHARES
+    return not unit or figure in LATENCIES
 
 
 def _is_number(text: str) -> bool:

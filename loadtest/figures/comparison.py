@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.cascade_file import Cascade
 from cascade.intervals import bootstrap_interval
+from cascade.metrics import cost_macs
 from loadtest.figures.quality import Share
 from loadtest.generator.closed_loop import ClosedLoopRun
 from loadtest.generator.load_samples import LoadSamples, RequestSamples
@@ -73,26 +73,30 @@ def risk_of(samples: Samples) -> Callable[[Census, Array], float]:
 
 
 def cost_difference(one: Census, other: Census) -> float | None:
-    costs = [_cost(census.case.cascade, census.rows.exit_stage) for census in (one, other)]
-    return None if costs[0] is None or costs[1] is None else costs[0] - costs[1]
-
-
-def _cost(cascade: Cascade | None, exit_stage: NDArray[np.int32]) -> float | None:
-    if cascade is None:
+    """In multiples of the baseline's stage 1, also where the two are of different cascades."""
+    ours, theirs = one.case.cascade, other.case.cascade
+    if ours is None or theirs is None:
         return None
-    macs = np.cumsum(cascade.stage_macs)
-    return float(macs[exit_stage - 1].mean() / macs[0])
+    macs = cost_macs(one.rows.exit_stage, ours.stage_macs) - cost_macs(
+        other.rows.exit_stage, theirs.stage_macs
+    )
+    return macs / theirs.stage_macs[0]
 
 
 def accuracy_under_load(one: LoadSamples, other: LoadSamples, samples: Samples) -> Share:
-    """Both were sent the same rows, in the same order."""
+    """Both were sent the same rows, in the same order. The wider of two intervals: by sample, since a row
+    sent often is one row, and by block, since a stall that costs many rows their answer is one stall."""
     assert samples.labels is not None
     labels = samples.labels[one.rows.sample]
     gained = (one.rows.label == labels).astype(np.float64) - (other.rows.label == labels)
     groups = one.rows.sample if samples.groups is None else samples.groups[one.rows.sample]
-    return _with_interval(
-        lambda weight: float(np.average(gained, weights=weight)), np.ones(len(gained)), groups
-    )
+    blocks = one.requests.block[one.rows.request]
+
+    def mean(weight: Array) -> float:
+        return float(np.average(gained, weights=weight))
+
+    intervals = [_with_interval(mean, np.ones(len(gained)), each) for each in (groups, blocks)]
+    return max(intervals, key=lambda share: share.high - share.low if math.isfinite(share.low) else -1.0)
 
 
 def latency_ratio(one: RequestSamples, other: RequestSamples, percent: float) -> Share:
@@ -125,8 +129,15 @@ def capacity_ratio(one: Sequence[ClosedLoopRun], other: Sequence[ClosedLoopRun])
 
 
 def _with_interval(statistic: Callable[[Array], float], weight: Array, groups: NDArray[np.integer]) -> Share:
-    value = statistic(weight)
+    """NaN where a resample has no finite value: too many of its requests had no answer."""
+    value, seen = statistic(weight), list[float]()
     if len(np.unique(groups)) < LEAST_BLOCKS or not math.isfinite(value):
         return Share(value, math.nan, math.nan)
-    low, high = bootstrap_interval(statistic, [groups])
-    return Share(value, low, high)
+
+    def finite(counts: Array) -> float:
+        seen.append(statistic(counts))
+        return seen[-1] if math.isfinite(seen[-1]) else 0.0
+
+    low, high = bootstrap_interval(finite, [groups])
+    is_known = all(map(math.isfinite, seen))
+    return Share(value, low, high) if is_known else Share(value, math.nan, math.nan)

@@ -33,7 +33,7 @@ class Goal:
 @dataclass(frozen=True, kw_only=True)
 class Probe:
     """`rate` in requests a second; `phase` is why it was sent; `missed` what of the goal was not reached,
-    empty where all was."""
+    empty where all was. One that does not count was spoilt by the generator, and sent again."""
 
     case: Case
     rate: float
@@ -42,6 +42,7 @@ class Probe:
     load: LoadFigures
     under_load: UnderLoad
     missed: str
+    counts: bool = True
 
     @property
     def is_good(self) -> bool:
@@ -65,7 +66,7 @@ class Found:
     @property
     def is_generator_limited(self) -> bool:
         """Whether a rate was given up because the generator could not make it."""
-        return any(not probe.is_valid for probe in self.probes)
+        return any(probe.counts and not probe.is_valid for probe in self.probes)
 
 
 @dataclass(frozen=True, kw_only=True)

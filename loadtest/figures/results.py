@@ -106,7 +106,9 @@ def _case_result(campaign: Campaign, case: Case) -> CaseResult:
     return CaseResult(
         case=case,
         quality=judge(campaign.censuses[case_id(case)], campaign.samples, campaign.ood, reference),
-        load=load_figures(load.samples, campaign.offered_s, load.usage, load.server, case.cascade),
+        load=load_figures(
+            load.samples, campaign.offered_s, load.usage, load.server, case.cascade, campaign.block_s
+        ),
         under_load=under_load(
             case,
             load.samples,

@@ -88,11 +88,12 @@ def load_figures(
     usage: GeneratorUsage,
     server: ServerUsage,
     cascade: Cascade | None = None,
+    block_s: float | None = None,
 ) -> LoadFigures:
-    """`offered_s` is the length of the schedule, all blocks together."""
+    """`offered_s` is the length of the schedule, `block_s` that of one block where there are several."""
     requests = samples.requests
     is_sent = ~np.isnan(requests.sent_s)
-    in_time = requests.is_answered & (requests.done_s <= _ends_s(requests, offered_s))
+    in_time = requests.is_answered & (requests.done_s <= (offered_s if block_s is None else block_s))
     return LoadFigures(
         num_requests=len(requests),
         offered_s=offered_s,
@@ -106,11 +107,6 @@ def load_figures(
         generator=GeneratorCheck(lag_p99_ms=latency(requests.lag_ms).p99_ms, cpu_share=usage.cpu_share),
         server=server_figures(server, int(requests.num_rows[requests.is_answered].sum()), cascade),
     )
-
-
-def _ends_s(requests: RequestSamples, offered_s: float) -> float:
-    """Of a block; blocks are equally long."""
-    return offered_s / (int(requests.block.max()) + 1)
 
 
 def latency(values_ms: NDArray[np.float64]) -> Latency:

@@ -32,10 +32,10 @@ class Timeline:
     num_failed: Counts
 
 
-def timeline(samples: LoadSamples, offered_s: float, num_stages: int) -> Timeline:
+def timeline(samples: LoadSamples, offered_s: float, block_s: float, num_stages: int) -> Timeline:
+    """`offered_s` is the length of all blocks, `block_s` that of one."""
     requests = samples.requests
     edges_s = bin_edges(offered_s)
-    block_s = offered_s / (int(requests.block.max()) + 1)
     began_s = requests.block * block_s
     intended_s = began_s + requests.intended_s
     in_block = requests.is_answered & (requests.done_s <= block_s)

@@ -71,7 +71,7 @@ def under_load(
         shed=_mean(status == Status.SHED),
         failed=_mean(~answered & (status != Status.SHED)),
         good=_mean(good),
-        kept=float(good.sum() / max(1, right_in_calm.sum())),
+        kept=float((good & right_in_calm).sum() / max(1, right_in_calm.sum())),
         in_time=_mean(in_time & ~degraded),
     )
 

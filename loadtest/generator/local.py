@@ -10,13 +10,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from loadtest.bounds import MAX_BODY_BYTES
 from loadtest.case import Case
-from loadtest.config import CapacityConfig, LoadConfig
+from loadtest.config import CapacityConfig
 from loadtest.generator.closed_loop import ClosedLoopRun, run_closed_loop
 from loadtest.generator.load_samples import LoadSamples, load_samples
 from loadtest.generator.open_loop import Settled, run_open_loop
 from loadtest.generator.usage import GeneratorUsage, measured_usage
 from loadtest.progress import Watch
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.samples import Samples
 from loadtest.traffic.schedule import Schedule, draw_rows
 from loadtest.wire.client import Ask, Client, Request
@@ -46,21 +48,27 @@ class CapacityRun:
     usage: GeneratorUsage
 
 
+class PreparedLoad(Protocol):
+    async def run(self, watch: Watch) -> LoadRun: ...
+
+
+class PreparedSaturation(Protocol):
+    async def run(self, advance: Advance) -> CapacityRun: ...
+
+
 class Generator(Protocol):
-    """Runs one block of one case at a time."""
+    """One block of one case at a time: first all is made ready, then what is measured runs."""
 
-    async def load(
-        self, case: Case, schedule: Schedule, load: LoadConfig, block: int, watch: Watch
-    ) -> LoadRun: ...
+    async def prepare(self, case: Case, schedule: Schedule, load: LoadConfig, block: int) -> PreparedLoad: ...
 
-    async def saturate(
-        self, case: Case, capacity: CapacityConfig, seed: int, advance: Advance
-    ) -> CapacityRun: ...
+    async def prepare_saturation(
+        self, case: Case, capacity: CapacityConfig, seed: int
+    ) -> PreparedSaturation: ...
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A block whose bodies are made: all that is left is to send them."""
+class LocalLoad:
+    """A block whose bodies are made and whose connections are warm: all that is left is to send."""
 
     client: Client
     case: Case
@@ -69,11 +77,27 @@ class Prepared:
     block: int
     requests: list[Request]
 
-    async def run(self, settled: Settled, start: float | None = None) -> LoadRun:
-        with _quiet_collector(), measured_usage() as usage:
+    async def run(self, watch: Watch) -> LoadRun:
+        return await self.run_at(watch.settled)
+
+    async def run_at(self, settled: Settled, start: float | None = None) -> LoadRun:
+        """`start` as in `run_open_loop`."""
+        with _quiet_collector():
             run = await run_open_loop(self.client, self.requests, self.schedule, self.load, settled, start)
         samples = load_samples(run, self.schedule, self.client, self.case.served, self.block)
-        return LoadRun(samples, usage)
+        return LoadRun(samples, run.usage)
+
+
+@dataclass(frozen=True)
+class LocalSaturation:
+    client: Client
+    capacity: CapacityConfig
+    requests: list[Request]
+
+    async def run(self, advance: Advance) -> CapacityRun:
+        with _quiet_collector(), measured_usage() as usage:
+            counts = await run_closed_loop(self.client, self.requests, self.capacity, advance)
+        return CapacityRun(counts, usage)
 
 
 class LocalGenerator:
@@ -81,28 +105,21 @@ class LocalGenerator:
         self._clients = clients
         self._samples = samples
 
-    async def load(
-        self, case: Case, schedule: Schedule, load: LoadConfig, block: int, watch: Watch
-    ) -> LoadRun:
-        return await (await self.prepare(case, schedule, load, block)).run(watch.settled)
+    async def prepare(self, case: Case, schedule: Schedule, load: LoadConfig, block: int) -> LocalLoad:
+        client, requests = self._clients[case.key], self._requests(case, list(schedule), load.deadline_us)
+        await _make_ready(client, requests)
+        return LocalLoad(client, case, schedule, load, block, requests)
 
-    async def prepare(self, case: Case, schedule: Schedule, load: LoadConfig, block: int) -> Prepared:
-        requests = self._requests(case, list(schedule), load.deadline_us)
+    async def prepare_saturation(self, case: Case, capacity: CapacityConfig, seed: int) -> LocalSaturation:
+        """As many bodies as memory bears."""
+        body_bytes = capacity.rows_per_request * self._samples.bytes_per_row
+        number = max(1, min(CAPACITY_BODIES, int(MAX_BODY_BYTES / body_bytes)))
+        pool, generator = np.arange(len(self._samples)), np.random.default_rng(seed)
+        rows = draw_rows(number * capacity.rows_per_request, pool, generator)
         client = self._clients[case.key]
-        await _warm_up(client, requests)
-        return Prepared(client, case, schedule, load, block, requests)
-
-    async def saturate(
-        self, case: Case, capacity: CapacityConfig, seed: int, advance: Advance
-    ) -> CapacityRun:
-        needed = CAPACITY_BODIES * capacity.rows_per_request
-        rows = draw_rows(needed, np.arange(len(self._samples)), np.random.default_rng(seed))
-        parts = list(rows.reshape(CAPACITY_BODIES, capacity.rows_per_request))
-        requests, client = self._requests(case, parts), self._clients[case.key]
-        await _warm_up(client, requests)
-        with _quiet_collector(), measured_usage() as usage:
-            counts = await run_closed_loop(client, requests, capacity, advance)
-        return CapacityRun(counts, usage)
+        requests = self._requests(case, list(rows.reshape(number, capacity.rows_per_request)))
+        await _make_ready(client, requests)
+        return LocalSaturation(client, capacity, requests)
 
     def _requests(
         self, case: Case, parts: Sequence[NDArray[np.int64]], timeout_us: int | None = None
@@ -119,17 +136,17 @@ class LocalGenerator:
         return [distinct[part.tobytes()] for part in parts]
 
 
-async def _warm_up(client: Client, requests: Sequence[Request]) -> None:
+async def _make_ready(client: Client, requests: Sequence[Request]) -> None:
     """Whatever fails here fails again where it counts."""
     with suppress(TimeoutError):
         async with asyncio.timeout(WARM_UP_S):
             await asyncio.gather(*(client.send(request) for request in requests[:WARM_UP_REQUESTS]))
+    gc.collect()
 
 
 @contextmanager
 def _quiet_collector() -> Iterator[None]:
     """Objects made so far are left out of garbage collection, whose pauses would show as lag."""
-    gc.collect()
     gc.freeze()
     try:
         yield

@@ -16,8 +16,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.config import LoadConfig
 from loadtest.generator.pacer import Pacer
+from loadtest.generator.usage import GeneratorUsage, measured_usage
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.schedule import Schedule
 from loadtest.wire.client import Reply, Request, Status
 
@@ -30,13 +31,15 @@ GIVEN_UP = Reply(Status.TIMEOUT, detail="given up: no answer in time")
 
 @dataclass(frozen=True, kw_only=True)
 class OpenLoopRun:
-    """One entry per request of the schedule; seconds from the start, `sent_s` NaN where never sent."""
+    """One entry per request of the schedule; seconds from the start, `sent_s` NaN where never sent. `usage`
+    is of the time in which requests were due, not of the waiting for the last answers."""
 
     intended_s: Times
     ready_s: Times
     sent_s: Times
     done_s: Times
     replies: tuple[Reply, ...]
+    usage: GeneratorUsage
 
 
 class Sender(Protocol):
@@ -94,25 +97,27 @@ class _OpenLoop:
         self._start = time.perf_counter() + LEAD_S if start is None else start
         self._give_up_late()
         try:
-            await asyncio.to_thread(pacer.run, self._start)
-            if self._num_unsettled:
+            with measured_usage() as usage:
+                await asyncio.to_thread(pacer.run, self._start)
+            if self._num_unsettled or self._finished.done():
                 await self._finished
         finally:
             pacer.stop()
             if self._timer is not None:
                 self._timer.cancel()
             self._waiting.clear()
-            for task in self._tasks.values():
+            for task in list(self._tasks.values()):
                 task.cancel()
-        return self._run()
+        return self._run(usage if self._requests else GeneratorUsage())
 
-    def _run(self) -> OpenLoopRun:
+    def _run(self, usage: GeneratorUsage) -> OpenLoopRun:
         return OpenLoopRun(
             intended_s=self._intended_s,
             ready_s=np.array(self._ready_s, np.float64),
             sent_s=np.array(self._sent_s, np.float64),
             done_s=np.array(self._done_s, np.float64),
             replies=tuple(reply or GIVEN_UP for reply in self._replies),
+            usage=usage,
         )
 
     def _begin(self, begin: int, end: int) -> None:
@@ -134,8 +139,7 @@ class _OpenLoop:
             if not self._finished.done():
                 self._finished.set_exception(error)
         finally:
-            del self._tasks[index]
-            self._send_waiting()
+            self._leave(index)
 
     def _settle(self, index: int, reply: Reply) -> None:
         self._replies[index] = reply
@@ -161,8 +165,16 @@ class _OpenLoop:
 
     def _give_up(self, index: int) -> None:
         self._settle(index, GIVEN_UP)
-        if index in self._tasks:
-            self._tasks[index].cancel()
+        task = self._tasks.get(index)
+        if task is not None:
+            task.cancel()
+            # Here, and not by the task alone: one that never began to run has no end either.
+            self._leave(index)
+
+    def _leave(self, index: int) -> None:
+        """A slot is free again."""
+        if self._tasks.pop(index, None) is not None:
+            self._send_waiting()
 
     def _now(self) -> float:
         return time.perf_counter() - self._start

@@ -1,8 +1,12 @@
-"""What a generator process does: what it is told over its connection, one thing after another."""
+"""What a generator process does: what it is told over its connection, one thing after another.
+
+It is told what to prepare, says that it is ready, is told when to begin, and says what it measured.
+"""
 
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -36,24 +40,35 @@ async def _serve(
     targets, models = (list(dict.fromkeys(column)) for column in zip(*keys, strict=True))
     async with open_clients(targets, models, options) as clients:
         generator = LocalGenerator(clients, samples)
-        connection.send(READY)
-        while True:
-            try:
+        try:
+            connection.send(READY)
+            while True:
                 what, arguments = await asyncio.to_thread(connection.recv)
-            except (EOFError, OSError):
-                return
-            connection.send(await _done(generator, connection, what, arguments))
+                connection.send(await _done(generator, connection, what, arguments))
+        except (EOFError, OSError):
+            return
 
 
 async def _done(generator: LocalGenerator, connection: Connection, what: str, arguments: Any) -> object:
-    """The result, or the error in its place."""
+    """The result, or the error in its place. EOFError and OSError are the connection's."""
     try:
         if what == "saturate":
-            case, capacity, seed = arguments
-            return await generator.saturate(case, capacity, seed, lambda _: None)
-        prepared = await generator.prepare(*arguments)
-        connection.send(READY)
-        _, (start,) = await asyncio.to_thread(connection.recv)
-        return await prepared.run(lambda _, __: None, start)
+            saturation = await generator.prepare_saturation(*arguments)
+            await _until(await _start(connection))
+            return await saturation.run(lambda _: None)
+        load = await generator.prepare(*arguments)
+        return await load.run_at(lambda _, __: None, await _start(connection))
+    except (EOFError, OSError):
+        raise
     except Exception as error:
         return error
+
+
+async def _start(connection: Connection) -> float:
+    connection.send(READY)
+    start: float = await asyncio.to_thread(connection.recv)
+    return start
+
+
+async def _until(start: float) -> None:
+    await asyncio.sleep(max(0.0, start - time.perf_counter()))

@@ -9,20 +9,21 @@ import multiprocessing
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from loadtest.case import Case
-from loadtest.config import CapacityConfig, LoadConfig
+from loadtest.config import CapacityConfig
 from loadtest.errors import GeneratorError
 from loadtest.generator.closed_loop import added
 from loadtest.generator.load_samples import interleaved
 from loadtest.generator.local import Advance, CapacityRun, LoadRun
-from loadtest.generator.process import READY, serve
+from loadtest.generator.process import serve
 from loadtest.generator.usage import busiest
 from loadtest.progress import Watch
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.samples import Samples
 from loadtest.traffic.schedule import Schedule
 from loadtest.wire.options import WireOptions
@@ -32,42 +33,30 @@ LEAD_S = 0.2
 STOP_S = 5.0
 
 
-class ProcessGenerator:
-    """See `local.Generator`. The processes tell nothing before a block is done."""
+class Crew:
+    """The processes, spoken to all at once."""
 
     def __init__(self, connections: Sequence[Connection]) -> None:
         self._connections = connections
 
-    async def load(
-        self, case: Case, schedule: Schedule, load: LoadConfig, block: int, watch: Watch
-    ) -> LoadRun:
-        number = len(self._connections)
-        share = replace(load, max_in_flight=max(1, load.max_in_flight // number))
-        self._tell_each(
-            "load", [(case, schedule.taken(slice(i, None, number)), share, block) for i in range(number)]
-        )
-        ready = await self._hear_all()
-        assert ready == [READY] * number
-        self._tell_each("start", [(time.perf_counter() + LEAD_S,)] * number)
-        runs: list[LoadRun] = await self._hear_all()
-        watch.advance(len(schedule))
-        return LoadRun(interleaved([run.samples for run in runs]), busiest([run.usage for run in runs]))
+    def __len__(self) -> int:
+        return len(self._connections)
 
-    async def saturate(
-        self, case: Case, capacity: CapacityConfig, seed: int, advance: Advance
-    ) -> CapacityRun:
-        number = len(self._connections)
-        share = replace(capacity, in_flight=max(1, capacity.in_flight // number))
-        self._tell_each("saturate", [(case, share, seed + i) for i in range(number)])
-        runs: list[CapacityRun] = await self._hear_all()
-        return CapacityRun(added([run.counts for run in runs]), busiest([run.usage for run in runs]))
+    def tell(self, messages: Sequence[object]) -> None:
+        """Each its own."""
+        for connection, message in zip(self._connections, messages, strict=True):
+            try:
+                connection.send(message)
+            except OSError:
+                raise GeneratorError("a generator process ended") from None
 
-    def _tell_each(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> None:
-        for connection, each in zip(self._connections, arguments, strict=True):
-            connection.send((what, each))
-
-    async def _hear_all(self) -> list[Any]:
+    async def hear(self) -> list[Any]:
         return [await asyncio.to_thread(_hear, connection) for connection in self._connections]
+
+    async def start(self) -> list[Any]:
+        """All at one time; what they measured."""
+        self.tell([time.perf_counter() + LEAD_S] * len(self))
+        return await self.hear()
 
 
 def _hear(connection: Connection) -> Any:
@@ -78,6 +67,64 @@ def _hear(connection: Connection) -> Any:
     if isinstance(heard, BaseException):
         raise GeneratorError(f"a generator process failed ({heard!r})")
     return heard
+
+
+@dataclass(frozen=True)
+class SharedLoad:
+    """The processes tell nothing before a block is done."""
+
+    crew: Crew
+    num_requests: int
+
+    async def run(self, watch: Watch) -> LoadRun:
+        runs: list[LoadRun] = await self.crew.start()
+        watch.advance(self.num_requests)
+        return LoadRun(interleaved([run.samples for run in runs]), busiest([run.usage for run in runs]))
+
+
+@dataclass(frozen=True)
+class SharedSaturation:
+    crew: Crew
+
+    async def run(self, advance: Advance) -> CapacityRun:
+        runs: list[CapacityRun] = await self.crew.start()
+        return CapacityRun(added([run.counts for run in runs]), busiest([run.usage for run in runs]))
+
+
+class ProcessGenerator:
+    """See `local.Generator`."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+
+    async def prepare(self, case: Case, schedule: Schedule, load: LoadConfig, block: int) -> SharedLoad:
+        number = len(self._crew)
+        slots = _shares(load.max_in_flight, number)
+        parts = [schedule.taken(slice(i, None, number)) for i in range(number)]
+        self._crew.tell(
+            [
+                ("load", (case, part, replace(load, max_in_flight=slot), block))
+                for part, slot in zip(parts, slots, strict=True)
+            ]
+        )
+        await self._crew.hear()
+        return SharedLoad(self._crew, len(schedule))
+
+    async def prepare_saturation(self, case: Case, capacity: CapacityConfig, seed: int) -> SharedSaturation:
+        slots = _shares(capacity.in_flight, len(self._crew))
+        self._crew.tell(
+            [
+                ("saturate", (case, replace(capacity, in_flight=slot), seed + number))
+                for number, slot in enumerate(slots)
+            ]
+        )
+        await self._crew.hear()
+        return SharedSaturation(self._crew)
+
+
+def _shares(total: int, number: int) -> list[int]:
+    """As even as whole numbers can be, which add up to the total."""
+    return [total // number + (i < total % number) for i in range(number)]
 
 
 @asynccontextmanager
@@ -95,19 +142,25 @@ async def generator_processes(
             process.start()
             theirs.close()
             started.append((process, ours))
-        generator = ProcessGenerator([connection for _, connection in started])
-        assert await generator._hear_all() == [READY] * number
-        yield generator
+        crew = Crew([connection for _, connection in started])
+        await crew.hear()
+        yield ProcessGenerator(crew)
+    except BaseException:
+        # At once, whatever they are sending.
+        for process, _ in started:
+            process.terminate()
+        raise
     finally:
-        await asyncio.to_thread(_end, started)
+        _end(started)
 
 
 def _end(started: Sequence[tuple[SpawnProcess, Connection]]) -> None:
     """A process ends when its connection does."""
     for _, connection in started:
         connection.close()
+    deadline = time.monotonic() + STOP_S
     for process, _ in started:
-        process.join(STOP_S)
+        process.join(max(0.0, deadline - time.monotonic()))
         if process.is_alive():
             process.kill()
             process.join()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class GeneratorUsage:
-    """Of one process. Filled in when the measured block is left."""
+    """Of one process."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -21,6 +21,7 @@ class GeneratorUsage:
 
 @contextmanager
 def measured_usage() -> Iterator[GeneratorUsage]:
+    """Filled in when the block is left."""
     usage = GeneratorUsage()
     wall, cpu = time.perf_counter(), time.process_time()
     yield usage

@@ -9,6 +9,9 @@ import numpy as np
 
 from loadtest.case import Case
 
+# Apart from the streams that the schedule is drawn from.
+ORDER_STREAM = 1000
+
 
 @dataclass(frozen=True)
 class Block:
@@ -20,11 +23,15 @@ class Block:
     end_s: float
 
 
+def num_blocks(duration_s: float, block_s: float) -> int:
+    return max(1, ceil(duration_s / block_s - 1e-9))
+
+
 def draw_blocks(duration_s: float, block_s: float, cases: Sequence[Case], seed: int) -> list[Block]:
     """Spells of equal length, at most `block_s`. Each spell is played by every case before the next one
     begins, in an order drawn anew."""
-    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-    number = max(1, ceil(duration_s / block_s - 1e-9))
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(ORDER_STREAM,)))
+    number = num_blocks(duration_s, block_s)
     edges = np.linspace(0.0, duration_s, number + 1).tolist()
     return [
         Block(spell, cases[which], begin, end)

@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cascade.cascade_file import Cascade
+from loadtest.bounds import MAX_BODY_BYTES
 from loadtest.case import Case
-from loadtest.config import CapacityConfig, Config, Generation, LoadConfig, Subject
+from loadtest.config import CapacityConfig, Config, Generation, Subject
 from loadtest.errors import ConfigError
 from loadtest.generator.closed_loop import ClosedLoopRun
 from loadtest.generator.load_samples import LoadSamples, joined
@@ -17,7 +18,7 @@ from loadtest.generator.local import Clients, Generator, LocalGenerator
 from loadtest.generator.processes import generator_processes
 from loadtest.generator.usage import GeneratorUsage, summed
 from loadtest.measure import server_usage
-from loadtest.measure.blocks import draw_blocks
+from loadtest.measure.blocks import draw_blocks, num_blocks
 from loadtest.measure.census import Census, take_census
 from loadtest.measure.contenders import baseline, check_contender, fetch_cases
 from loadtest.measure.hardness import rank_samples
@@ -25,13 +26,12 @@ from loadtest.measure.server_usage import ServerUsage, measured_server
 from loadtest.progress import Progress
 from loadtest.raw import RawFiles
 from loadtest.traffic.difficulty import Ranks, check_dial
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.samples import Samples, read_samples
 from loadtest.traffic.schedule import Schedule, draw_schedule
 from loadtest.wire.client import Client
 from loadtest.wire.clients import open_clients
 
-# Bodies of one block are all made beforehand, and must fit in memory.
-MAX_BODY_BYTES = 1 << 30
 # Saturation too is measured in turns.
 CAPACITY_TURNS = 3
 
@@ -79,6 +79,15 @@ class Campaign:
         return schedule_s(self.config.load, self.schedule)
 
     @property
+    def num_blocks(self) -> int:
+        """Equally long; one may hold no request."""
+        return num_blocks(self.offered_s, self.config.load.block_s)
+
+    @property
+    def block_s(self) -> float:
+        return self.offered_s / self.num_blocks
+
+    @property
     def contenders(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(case.contender for case in self.cases))
 
@@ -113,9 +122,21 @@ class Bench:
         """One spell, all requests settled."""
         name = f"load      {case.name}"
         with self.progress.load(name, len(schedule)) as watch:
+            prepared = await self.generator.prepare(case, schedule, load, block)
             async with measured_server(*self._server_of(case)) as server:
-                run = await self.generator.load(case, schedule, load, block, watch)
+                run = await prepared.run(watch)
         return Load(run.samples, run.usage, server)
+
+    async def ranked(self, *, is_dialled: bool) -> "Bench":
+        """With the difficulty of each sample, where it matters. A cascade's first stage is asked before a
+        plain model."""
+        if not is_dialled:
+            return self
+        case = next((case for case in self.cases if case.cascade), self.cases[0])
+        client, calibration = self.clients[case.key], self.subject.calibration
+        with self.progress.phase("difficulty", len(self.samples), "row") as advance:
+            ranks = await rank_samples(client, case, self.samples, calibration, advance)
+        return replace(self, ranks=ranks)
 
     async def census(self, case: Case) -> Census:
         total = len(self.samples) + (len(self.ood) if self.ood else 0)
@@ -124,35 +145,34 @@ class Bench:
 
     async def saturate(self, case: Case, capacity: CapacityConfig, seed: int) -> Capacity:
         with self.progress.phase(f"capacity  {case.name}", None, "request") as advance:
+            prepared = await self.generator.prepare_saturation(case, capacity, seed)
             async with measured_server(*self._server_of(case)) as server:
-                run = await self.generator.saturate(case, capacity, seed, advance)
+                run = await prepared.run(advance)
         return Capacity((run.counts,), run.usage, server)
 
     def _server_of(self, case: Case) -> tuple[Client, ...]:
-        """The case's client, and those of other protocols: where each target speaks another protocol, all are
-        one server."""
+        """The case's client, and those of other protocols: where each target of one host speaks another
+        protocol and serves the same, all are taken for one server."""
         targets = self.subject.targets
-        is_one_server = len({target.protocol for target in targets}) == len(targets)
+        is_one_server = (
+            len({target.protocol for target in targets}) == len(targets)
+            and len({target.host for target in targets}) == 1
+            and len({case.key for case in self.cases}) == len(targets) * len(self.subject.models)
+        )
         others = [client for key, client in self.clients.items() if is_one_server and key != case.key]
         return self.clients[case.key], *others
 
 
 @asynccontextmanager
-async def open_bench(
-    subject: Subject, generation: Generation, progress: Progress, *, is_dialled: bool
-) -> AsyncIterator[Bench]:
+async def open_bench(subject: Subject, generation: Generation, progress: Progress) -> AsyncIterator[Bench]:
     """Everything that can be refused of the subject is refused before the first request for inference."""
     async with open_clients(subject.targets, subject.models, subject.wire) as clients:
         cases = await fetch_cases(clients, subject)
-        inputs, classes = cases[0].served.inputs, cases[0].served.num_classes
+        inputs = cases[0].served.inputs
+        classes = next((case.served.num_classes for case in cases if case.served.num_classes), None)
         samples = read_samples(subject.samples, inputs, classes)
         ood = read_samples(subject.ood, inputs, classes, is_labelled=False) if subject.ood else None
         async with _generator(generation, cases, samples, clients, subject) as generator:
-            ranks = None
-            if is_dialled:
-                with progress.phase("difficulty", len(samples), "row") as advance:
-                    client = clients[cases[0].key]
-                    ranks = await rank_samples(client, cases[0], samples, subject.calibration, advance)
             yield Bench(
                 subject=subject,
                 clients=clients,
@@ -161,7 +181,6 @@ async def open_bench(
                 samples=samples,
                 ood=ood,
                 progress=progress,
-                ranks=ranks,
             )
 
 
@@ -179,10 +198,12 @@ async def _generator(
 async def run_campaign(config: Config, progress: Progress, raw: RawFiles) -> Campaign:
     """What was measured goes to `raw` as soon as it is there."""
     load = config.load
-    async with open_bench(config.subject, config.generation, progress, is_dialled=load.is_dialled) as bench:
+    async with open_bench(config.subject, config.generation, progress) as opened:
+        bench = opened
         compared = baseline(bench.cases, config.baseline)
         for name in config.asserted:
             check_contender(bench.cases, name, "--assert")
+        bench = await bench.ranked(is_dialled=load.is_dialled)
         schedule = checked_schedule(load, bench)
         censuses = {}
         for case in bench.cases:
@@ -212,7 +233,7 @@ def reference_labels(
 ) -> NDArray[np.int64] | None:
     """What a contender that runs all members answers, one of the same model where there is one; None where
     nobody ran them."""
-    fulls = [each for each in cases if each.kind == "full"]
+    fulls = [each for each in cases if each.runs_all] or [each for each in cases if each.kind == "full"]
     own = [full for full in fulls if full.served.name == case.served.name]
     chosen = next(iter(own or fulls), None)
     return None if chosen is None else censuses[case_id(chosen)].rows.label
@@ -221,7 +242,7 @@ def reference_labels(
 def checked_schedule(load: LoadConfig, bench: Bench) -> Schedule:
     if load.is_dialled:
         assert bench.ranks is not None
-        check_dial(bench.ranks, load.hard_share)
+        check_dial(bench.ranks, load.hard_share, has_bursts=load.hard_bursts is not None)
     schedule = draw_schedule(load, len(bench.samples), bench.ranks)
     num_bytes = len(schedule.rows) * bench.samples.bytes_per_row
     share = min(1.0, load.block_s / max(schedule.intended_s[-1], load.block_s))
@@ -240,7 +261,8 @@ async def _in_turns(bench: Bench, load: LoadConfig, schedule: Schedule, raw: Raw
         if len(spell):
             part = parts[case_id(block.case)]
             part.append(await bench.load(block.case, spell, load, block.number))
-            raw.save_load(block.case, joined([each.samples for each in part]))
+            raw.save_block(block.case, block.number, part[-1].samples)
+    raw.join_blocks(bench.cases)
     return {key: _together(each) for key, each in parts.items()}
 
 

@@ -52,7 +52,8 @@ async def ask_all(
 ) -> list[tuple[Rows, bool]]:
     """Of each request its rows, and whether one of them is degraded; in the order of the samples."""
     slots = asyncio.Semaphore(IN_FLIGHT)
-    parts = [slice(i, i + ROWS_PER_REQUEST) for i in range(0, len(samples), ROWS_PER_REQUEST)]
+    size = min(ROWS_PER_REQUEST, case.served.max_request_rows or ROWS_PER_REQUEST)
+    parts = [slice(i, i + size) for i in range(0, len(samples), size)]
 
     async def ask(part: slice) -> tuple[Rows, bool]:
         async with slots:

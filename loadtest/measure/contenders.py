@@ -99,12 +99,12 @@ def _over(target: Target, targets: Sequence[Target]) -> str:
 
 
 def baseline(cases: Sequence[Case], asked: str | None) -> str:
-    """The contender that others are compared with: the one asked for, else one that runs all members,
-    else the first."""
+    """The contender that others are compared with: the one asked for, else one that is told to run all
+    members, else the first. What the server chooses itself may change under load, and is none."""
     if asked is not None:
         check_contender(cases, asked, "--baseline")
         return asked
-    return next((case.contender for case in cases if case.kind == "full"), cases[0].contender)
+    return next((case.contender for case in cases if case.runs_all), cases[0].contender)
 
 
 def check_contender(cases: Sequence[Case], name: str, argument: str) -> None:

@@ -24,12 +24,16 @@ async def rank_samples(
     are taken at their word."""
     if samples.difficulty is not None:
         return samples.difficulty
+    reference = None if calibration is None else _calibrated(case, calibration)
     answers = await ask_all(client, case, samples, advance, max_stages=1 if case.cascade else None)
     rows = joined([rows for rows, _ in answers])
     if rows.probabilities.shape[1] == 0:
         raise SamplesError(f"{case.served.name!r} tells no probabilities, and the samples no 'difficulty'")
-    sureness = rows.probabilities.max(axis=1).astype(np.float64)
-    return difficulty(sureness, sureness if calibration is None else _calibrated(case, calibration))
+    probabilities = rows.probabilities.astype(np.float64)
+    if not np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-3):
+        probabilities = softmax(probabilities)
+    sureness = probabilities.max(axis=1)
+    return difficulty(sureness, sureness if reference is None else reference)
 
 
 def _calibrated(case: Case, path: Path) -> NDArray[np.float64]:

@@ -1,7 +1,6 @@
 """A prediction beside a measurement."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from loadtest.plan.simulated import Simulated
@@ -52,8 +51,3 @@ def compare(predicted: Figures, measured: Figures) -> tuple[Checked, ...]:
         if ours is not None and theirs is not None:
             lines.append(Checked(figure=field.name, predicted=ours, measured=theirs))
     return tuple(lines)
-
-
-def worst_error(lines: Sequence[Checked]) -> float:
-    """The largest, whatever its sign; nan where no line has one."""
-    return max((abs(line.error) for line in lines if not math.isnan(line.error)), default=math.nan)

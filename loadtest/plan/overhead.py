@@ -13,11 +13,6 @@ from loadtest.plan.simulated import Simulated
 QUANTILES = np.arange(0.5, 1000) / 1000
 
 
-def fixed_overhead_s(measured_p50_s: float, simulated: Simulated) -> float:
-    """One figure for all requests: right for the median, blind to what makes some slower than others."""
-    return max(0.0, measured_p50_s - simulated.percentile_s(50))
-
-
 def overhead_samples_s(measured_s: NDArray[np.float64], simulated: Simulated) -> tuple[float, ...]:
     """Quantile by quantile, for each request to draw from, so that the prediction keeps the hiccups of the
     machine, which are most of a high percentile where members are fast. `measured_s` are latencies of

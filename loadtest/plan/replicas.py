@@ -91,10 +91,6 @@ class Comparison:
     full: Plan | None
     why_not_full: str = ""
 
-    @property
-    def replicas_saved(self) -> int | None:
-        return None if self.full is None else self.full.num_replicas - self.cascade.num_replicas
-
 
 def plan_with_full(
     pipeline: Pipeline, demand: Demand, objective: Objective, *, max_replicas: int = 64

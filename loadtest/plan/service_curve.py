@@ -11,9 +11,6 @@ from loadtest.errors import ConfigError
 from loadtest.plan.errors import UnseenMember
 from loadtest.wire.model_statistics import Batches, ModelStatistics
 
-RARELY = 5
-FEWEST_SIZES = 4
-
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceCurve:
@@ -78,20 +75,6 @@ def _line(
     steepest = mean_s / mean_rows
     slope = min(max(from_mean @ seconds / (count @ from_mean**2), 0.0), steepest)
     return float(max(mean_s - slope * mean_rows, 0.0)), float(slope)
-
-
-def estimated_spread(batches: Mapping[int, Batches], curve: ServiceCurve) -> float:
-    """The spread of single executions, from how far the means by size lie off the curve.
-
-    A mean of c executions varies by a c-th of what one does, so each size tells. Those that ran often would
-    mostly tell how far the truth is from a line: only sizes of up to `RARELY` executions are asked. 0 where
-    fewer than `FEWEST_SIZES` are such.
-    """
-    rare = [(size, batch) for size, batch in batches.items() if 0 < batch.count <= RARELY]
-    if len(rare) < FEWEST_SIZES:
-        return 0.0
-    off = [batch.seconds / batch.count / curve.seconds(size) - 1 for size, batch in rare]
-    return math.sqrt(sum(b.count * x**2 for (_, b), x in zip(rare, off, strict=True)) / len(rare))
 
 
 def member_curves(

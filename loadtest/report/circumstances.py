@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from loadtest.config import LoadConfig
 from loadtest.figures.results import Results
 from loadtest.report.traffic_words import difficulty_in_words, load_in_words
 from loadtest.report.wording import listed
+from loadtest.traffic.load import LoadConfig
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -126,11 +126,11 @@ def _latency(load: LoadConfig) -> str:
 
 def _turns(results: Results) -> str:
     campaign = results.campaign
-    blocks = 1 + max(int(load.samples.requests.block.max()) for load in campaign.loads.values())
+    blocks = campaign.num_blocks
     if blocks == 1:
         return "one after the other, in an order drawn at random"
     return (
-        f"{blocks} time blocks of {campaign.offered_s / blocks:.3g} s; in each block all take their turn, in "
+        f"{blocks} time blocks of {campaign.block_s:.3g} s; in each block all take their turn, in "
         "an order drawn anew, so that drift of the machine cancels"
     )
 

@@ -28,12 +28,15 @@ def write_histograms(folder: Path, results: Results) -> None:
     """`latency-CONTENDER-OVER.hlog` for each case."""
     for case in results.campaign.cases:
         samples = results.campaign.loads[case_id(case)].samples.requests
-        write_log(folder / f"latency-{file_name(case)}.hlog", samples, results.campaign.offered_s)
+        write_log(
+            folder / f"latency-{file_name(case)}.hlog",
+            samples,
+            results.campaign.num_blocks,
+            results.campaign.block_s,
+        )
 
 
-def write_log(path: Path, requests: RequestSamples, offered_s: float) -> None:
-    num_blocks = int(requests.block.max()) + 1
-    length_s = offered_s / num_blocks
+def write_log(path: Path, requests: RequestSamples, num_blocks: int, block_s: float) -> None:
     with path.open("w", encoding="utf-8") as file:
         log = HistogramLogWriter(file)
         log.output_comment("[latency from the intended send, in microseconds]")
@@ -44,8 +47,8 @@ def write_log(path: Path, requests: RequestSamples, offered_s: float) -> None:
         for block in range(num_blocks):
             histogram = histogram_of(requests.latency_ms[requests.block == block])
             # A start of 0 would be taken for none, and the time of day be written in its place.
-            begin_s = max(block * length_s, 1e-9)
-            log.output_interval_histogram(histogram, begin_s, begin_s + length_s, US_PER_MS)
+            begin_s = max(block * block_s, 1e-9)
+            log.output_interval_histogram(histogram, begin_s, begin_s + block_s, US_PER_MS)
 
 
 def histogram_of(latency_ms: NDArray[np.float64]) -> HdrHistogram:

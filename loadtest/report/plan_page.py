@@ -6,17 +6,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from loadtest.measure.planning import Planned
 from loadtest.plan.replicas import Plan
 from loadtest.report.circumstances import Circumstances, origin
 from loadtest.report.document import definitions, document, header, paragraph, section
+from loadtest.report.model_json import FORMAT_VERSION
 from loadtest.report.plan_table import CHECK_COLUMNS, MEMBER_COLUMNS
 from loadtest.report.plan_words import check_cells, headline, member_cells, model_words
 from loadtest.report.summary import write_csv, write_json
 from loadtest.report.write import PAGE
+from loadtest.studies.planning import Planned
 
-FORMAT_VERSION = 2
-CSV_COLUMNS = ("member", "reached", "curve_ms", "replicas", "load", "full_replicas", "full_load")
 HOW_SENTENCE = (
     "A simulation of the cascade as queues: rows leave where the measured shares say, a member's replicas "
     "take what waits in batches, which take what the measured service curve says. Each member has replicas "
@@ -31,8 +30,26 @@ CHECK_SENTENCE = (
 
 def write_plan(folder: Path, planned: Planned, around: Circumstances) -> None:
     write_json(folder, summary(planned, around))
-    write_csv(folder, [dict(zip(CSV_COLUMNS, line, strict=True)) for line in member_cells(planned)])
+    write_csv(folder, _lines(planned))
     (folder / PAGE).write_text(page(planned, around), encoding="utf-8")
+
+
+def _lines(planned: Planned) -> list[dict[str, Any]]:
+    """One for each member; empty where running all members on every row has no plan."""
+    plan, full = planned.comparison.cascade, planned.comparison.full
+    return [
+        {
+            "member": name,
+            "reached": planned.pipeline.reaching[name],
+            "per_batch_ms": curve.per_batch_s * 1e3,
+            "per_row_ms": curve.per_row_s * 1e3,
+            "replicas": plan.replicas[name],
+            "load": plan.load[name],
+            "full_replicas": None if full is None else full.replicas[name],
+            "full_load": None if full is None else full.load[name],
+        }
+        for name, curve in planned.curves.items()
+    ]
 
 
 def page(planned: Planned, around: Circumstances) -> str:

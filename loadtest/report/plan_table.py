@@ -5,8 +5,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.measure.planning import Planned
 from loadtest.report.plan_words import check_cells, headline, member_cells, model_words
+from loadtest.studies.planning import Planned
 
 MEMBER_COLUMNS = ("member", "reached by", "ms/batch + ms/row", "replicas", "load", "full: replicas", "load")
 CHECK_COLUMNS = ("requests/s", "figure", "predicted", "measured", "error")

@@ -1,8 +1,8 @@
 """A plan in words and cells, for terminal and page alike. Pure."""
 
-from loadtest.measure.planning import Planned
 from loadtest.plan.replicas import Plan
 from loadtest.report.wording import NONE, percent
+from loadtest.studies.planning import Planned
 
 FIGURE_NAMES = {
     "p50_ms": "p50, ms",

@@ -73,7 +73,7 @@ def _draw_column(panels: Sequence[Axes], results: Results, over: str) -> None:
 def _timeline(results: Results, case: CaseResult) -> Timeline:
     campaign = results.campaign
     samples = campaign.loads[case_id(case.case)].samples
-    return timeline(samples, campaign.offered_s, case.case.served.num_stages)
+    return timeline(samples, campaign.offered_s, campaign.block_s, case.case.served.num_stages)
 
 
 def _draw_rates(axes: Axes, line: Timeline) -> None:
@@ -154,8 +154,7 @@ def _shade_bursts(panels: Sequence[Axes], bursts: HardBursts | None, offered_s: 
 def _mark_blocks(panels: Sequence[Axes], results: Results) -> None:
     """Where one turn ends and the next begins, perhaps minutes later."""
     campaign = results.campaign
-    num_blocks = 1 + int(campaign.loads[case_id(results.judged.case)].samples.requests.block.max())
-    edges_s = np.linspace(0.0, campaign.offered_s, num_blocks + 1)[1:-1].tolist()
+    edges_s = np.linspace(0.0, campaign.offered_s, campaign.num_blocks + 1)[1:-1].tolist()
     for axes in panels:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for number, edge in enumerate(edges_s):

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtest.config import Config, LoadConfig
+from loadtest.config import Config
 from loadtest.figures.assertions import Verdict
 from loadtest.figures.results import Results
 from loadtest.folder import SUMMARY
@@ -17,6 +17,7 @@ from loadtest.report.circumstances import Circumstances
 from loadtest.report.model_json import FORMAT_VERSION, model_to_json
 from loadtest.report.notes import notes
 from loadtest.report.validity import explanation
+from loadtest.traffic.load import LoadConfig
 
 CSV = "summary.csv"
 

@@ -1,6 +1,6 @@
 """The traffic that was sent, in words. Pure."""
 
-from loadtest.config import LoadConfig
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.rate import RAMP
 
 

@@ -20,7 +20,9 @@ def draw_arrivals(
     that is reported. `burstiness` is the coefficient of variation of the gaps (gamma alone)."""
     number = round(rate.mean * duration_s)
     units = {"constant": _constant, "poisson": _poisson, "gamma": _gamma}[kind](number, burstiness, generator)
-    return rate.times(units * (rate.mean * duration_s), duration_s)
+    times = rate.times(units * (rate.mean * duration_s), duration_s)
+    # Rounding must not put an arrival at the very end, which is in no block.
+    return np.minimum(times, np.nextafter(duration_s, 0.0))
 
 
 def _constant(number: int, burstiness: float, generator: np.random.Generator) -> Times:

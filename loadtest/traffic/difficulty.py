@@ -48,13 +48,13 @@ def difficulty(sureness: NDArray[np.float64], reference: NDArray[np.float64]) ->
     return np.asarray((above + not_below) / 2 / len(ordered), np.float64)
 
 
-def check_dial(ranks: Ranks, hard_share: float | None) -> None:
+def check_dial(ranks: Ranks, hard_share: float | None, *, has_bursts: bool = False) -> None:
     """SamplesError where the samples have no row of a kind that is asked for."""
     num_hard = int(is_hard(ranks).sum())
-    if hard_share != 0 and num_hard == 0:
-        raise SamplesError("no row of the samples is hard, and --hard-share asks for such")
+    if (hard_share != 0 or has_bursts) and num_hard == 0:
+        raise SamplesError("no row of the samples is hard, and the dial asks for such")
     if hard_share != 1 and num_hard == len(ranks):
-        raise SamplesError("every row of the samples is hard, and --hard-share asks for others too")
+        raise SamplesError("every row of the samples is hard, and the dial asks for others too")
 
 
 def is_hard(ranks: Ranks) -> NDArray[np.bool_]:

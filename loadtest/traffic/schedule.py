@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.config import MAX_REQUESTS, LoadConfig
+from loadtest.bounds import MAX_REQUESTS
 from loadtest.errors import ConfigError
 from loadtest.traffic.arrivals import draw_arrivals, read_trace
 from loadtest.traffic.difficulty import Ranks, is_hard
+from loadtest.traffic.load import LoadConfig
 
 
 @dataclass(frozen=True)

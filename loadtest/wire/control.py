@@ -43,7 +43,7 @@ async def describe_model(control: Control, model: str, output: str | None) -> Se
         names = ", ".join(await _model_names(control))
         raise NotServed(f"{control.url}: model {model!r} is not served there; there are: {names or 'none'}")
     with translated(f"{control.url}: the metadata of {model!r}"):
-        return _plain(f"{control.url}: model {model!r}", model, metadata, output)
+        return _plain(f"{control.url}: model {model!r}", model, metadata, output, _max_batch(config))
 
 
 async def fetch_statistics(control: Control) -> dict[str, ModelStatistics]:
@@ -81,11 +81,19 @@ def _cascade(text: str, where: str) -> Cascade:
         raise TargetError(str(error)) from None
 
 
-def _plain(where: str, model: str, metadata: Any, output: str | None) -> ServedModel:
+def _max_batch(config: Any) -> int | None:
+    """0 is a model that Triton does not batch: then there is no bound but the model's own."""
+    size = int((config or {}).get("max_batch_size") or 0)
+    return size if size > 0 else None
+
+
+def _plain(
+    where: str, model: str, metadata: Any, output: str | None, max_request_rows: int | None
+) -> ServedModel:
     """Outputs that a load test can't read, or that have no batch dimension, are left alone."""
     readable = [t for t in metadata["outputs"] if t["datatype"] in (*DTYPES, STRINGS) and _has_batch(t)]
     try:
-        return served_plain(model, _specs(metadata["inputs"]), _specs(readable), output)
+        return served_plain(model, _specs(metadata["inputs"]), _specs(readable), output, max_request_rows)
     except CascadeError as error:
         raise TargetError(f"{where} can't be asked: {error}") from None
 

@@ -1,6 +1,6 @@
 """Answers row by row, of cascades and of plain models alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -36,18 +36,15 @@ class Rows:
 
 def read_rows(answer: Answer, served: ServedModel, num_rows: int) -> Rows:
     """WireError where an output has another number of rows, or the label can't be told."""
-    outputs = answer.outputs
+    outputs = {name: _of_rows(name, array, num_rows) for name, array in answer.outputs.items()}
     for name in LEAN_OUTPUTS if served.cascade else ():
         if name not in outputs:
             raise WireError(f"output {name!r} is missing")
-    for name, array in outputs.items():
-        if array.shape[:1] != (num_rows,):
-            raise WireError(f"output {name!r} has the shape {list(array.shape)} for {num_rows} rows")
     probabilities = outputs.get("probabilities", outputs.get(served.scores_output or ""))
     unknown = np.full(num_rows, np.nan, np.float32)
     return Rows(
         probabilities=np.zeros((num_rows, 0), np.float32) if probabilities is None else probabilities,
-        label=_label(answer, served),
+        label=_label(outputs, served),
         score=outputs.get("score", unknown),
         confidence=outputs.get("confidence", unknown),
         accepted=outputs.get("accepted", np.ones(num_rows, np.bool_)),
@@ -56,13 +53,22 @@ def read_rows(answer: Answer, served: ServedModel, num_rows: int) -> Rows:
     )
 
 
-def _label(answer: Answer, served: ServedModel) -> NDArray[np.int64]:
+def _of_rows(name: str, array: NDArray[Any], num_rows: int) -> NDArray[Any]:
+    """Servers may tell a number for each row as (rows, 1)."""
+    if array.shape[:1] != (num_rows,):
+        raise WireError(f"output {name!r} has the shape {list(array.shape)} for {num_rows} rows")
+    return array.reshape(num_rows) if array.shape == (num_rows, 1) else array
+
+
+def _label(outputs: Mapping[str, NDArray[Any]], served: ServedModel) -> NDArray[np.int64]:
     name = served.scores_output or "label"
-    if name not in answer.outputs:
+    if name not in outputs:
         raise WireError(f"output {name!r} is missing")
-    array = answer.outputs[name]
+    array = outputs[name]
     if served.scores_output is None:
-        return array.reshape(len(array))
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise WireError(f"output {name!r} is {array.dtype} {list(array.shape)}, no label for each row")
+        return array
     return np.asarray(array.reshape(len(array), -1).argmax(axis=1), np.int64)
 
 

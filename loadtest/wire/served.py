@@ -15,13 +15,15 @@ ALL_OUTPUTS = ("probabilities", *LEAN_OUTPUTS, "exit_reason")
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
     """`scores_output` is the output of a plain model that has one number per class, None where it has a
-    `label` of its own. Inputs have the batch as their first dimension."""
+    `label` of its own. Inputs have the batch as their first dimension; `max_request_rows` is the most that a
+    request may have of it, None where the server does not tell."""
 
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
     scores_output: str | None = None
     cascade: Cascade | None = None
+    max_request_rows: int | None = None
 
     @property
     def num_stages(self) -> int:
@@ -32,11 +34,10 @@ class ServedModel:
         return len(self.cascade.classes) if self.cascade else None
 
     def asked(self, outputs: Sequence[str]) -> tuple[str, ...]:
-        """Those of a cascade's `outputs` that this model has, and what its label is read from."""
-        chosen = tuple(name for name in outputs if name in self.outputs)
-        if self.scores_output is not None and self.scores_output not in chosen:
-            chosen = (*chosen, self.scores_output)
-        return chosen
+        """Of a cascade these, of a plain model what its label is read from."""
+        if self.cascade is not None:
+            return tuple(outputs)
+        return (self.scores_output or "label",)
 
 
 def served_cascade(cascade: Cascade) -> ServedModel:
@@ -44,7 +45,11 @@ def served_cascade(cascade: Cascade) -> ServedModel:
 
 
 def served_plain(
-    name: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], output: str | None = None
+    name: str,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    output: str | None = None,
+    max_request_rows: int | None = None,
 ) -> ServedModel:
     """`output` names what the label is read from, and may be left out where only one can be meant.
     TargetError where none can, or the model takes no batches."""
@@ -54,12 +59,20 @@ def served_plain(
                 f"model {name!r}: input {spec.name!r} {list(spec.shape)} has no batch dimension"
             )
     names = tuple(spec.name for spec in outputs)
+    has_label = output is None and any(_is_label(spec) for spec in outputs)
     return ServedModel(
         name=name,
         inputs=tuple(inputs),
         outputs=names,
-        scores_output=None if output is None and "label" in names else _scores_output(name, outputs, output),
+        scores_output=None if has_label else _scores_output(name, outputs, output),
+        max_request_rows=max_request_rows,
     )
+
+
+def _is_label(spec: TensorSpec) -> bool:
+    """A whole number for each row."""
+    is_whole = spec.datatype.startswith(("INT", "UINT"))
+    return spec.name == "label" and is_whole and spec.shape in ((-1,), (-1, 1))
 
 
 def _scores_output(name: str, outputs: Sequence[TensorSpec], asked: str | None) -> str:

@@ -31,6 +31,8 @@ class Target:
 def parse_target(url: str, *, allow_remote: bool = False) -> Target:
     """`http://HOST:PORT` or `grpc://HOST:PORT`, with an s after the protocol for TLS. A load test aimed
     elsewhere by a slip of the hand is an attack, so hosts other than loopback must be allowed on purpose."""
+    if "@" in url:
+        raise ConfigError("a URL with a name or a password in it: give it without, and --token-file")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -40,7 +42,7 @@ def parse_target(url: str, *, allow_remote: bool = False) -> Target:
         raise ConfigError(f"URL {url!r} begins with none of {', '.join(f'{name}://' for name in SCHEMES)}")
     if not parts.hostname or not port:
         raise ConfigError(f"URL {url!r} needs a host and a port, as in {parts.scheme}://127.0.0.1:8000")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ConfigError(f"URL {url!r} must hold a host and a port alone")
     if not (allow_remote or _is_loopback(parts.hostname)):
         raise ConfigError(f"URL {url!r} is not on this machine; --allow-remote allows it")

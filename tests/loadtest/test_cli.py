@@ -120,6 +120,11 @@ def test_a_failed_census_leaves_no_report(
         (["--hard-share", "1.5"], "--hard-share 1.5 is not within 0 to 1"),
         (["--hard-bursts", "9/3"], "--hard-bursts 9/3 is not ON/PERIOD"),
         (["--burstiness", "0"], "--burstiness 0 is not above 0"),
+        (["--processes", "20"], "--processes 20 is more than the 16 in flight"),
+        (["--calibration", "x.npz"], "--calibration ranks difficulty, which nothing here asks for"),
+        (["--hard-share", "1", "--calibration", "x.npz"], "--calibration x.npz: no such file"),
+        (["--hard-share", "1", "--baseline", "x"], "--baseline 'x' is no contender"),
+        (["http://:secret@127.0.0.1:80"], "a URL with a name or a password in it"),
         (["--processes", "0"], "--processes 0 is not within 1"),
         (["--baseline", "none"], "--baseline 'none' is no contender; there are: first, window, full"),
         (["--assert", "none:p99<1ms"], "--assert 'none' is no contender; there are: first, window, full"),
@@ -205,6 +210,17 @@ def test_a_plain_model_beside_a_cascade(server: TinyServer, tmp_path: Path) -> N
     # No policy was named, and the server's own is `window`.
     assert cases["tiny", "http"]["quality"]["cost"] == pytest.approx(1.6)
     assert cases["tiny", "http"]["difference"]["accuracy"]["value"] == 0.0
+
+
+def test_a_spell_without_requests_is_a_block_all_the_same(server: TinyServer, tmp_path: Path) -> None:
+    """Two blocks, the second empty: what is answered within the first is in time, and its length is half."""
+    idle = ["--policies", "window", "--rate", "100,0", "--duration", "0.6", "--block-seconds", "0.3"]
+    assert run(server, tmp_path, *idle, "--capacity-seconds", "0") == 0
+    (case, _) = json.loads((tmp_path / "report" / "summary.json").read_text())["cases"]
+    assert case["load"]["num_requests"] == 30
+    with (tmp_path / "report" / "latency-window-http.hlog").open() as file:
+        intervals = [line for line in file if line[0].isdigit()]
+    assert [float(line.split(",")[1]) for line in intervals] == [0.3, 0.3]
 
 
 def test_several_processes_send_the_same_schedule(server: TinyServer, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from loadtest.case import Case
-from loadtest.config import LoadConfig
 from loadtest.figures.statistics import Latency, latency
 from loadtest.generator.local import LocalGenerator
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.rate import constant_rate
 from loadtest.traffic.samples import Samples
 from loadtest.traffic.schedule import draw_schedule
@@ -48,7 +48,7 @@ async def load(url: str, repository: Repository, is_ready: asyncio.Barrier) -> L
         schedule = draw_schedule(LOAD, len(samples))
         prepared = await LocalGenerator(clients, samples).prepare(case, schedule, LOAD, 0)
         await is_ready.wait()
-        run = await prepared.run(lambda _, __: None)
+        run = await prepared.run_at(lambda _, __: None)
     return latency(run.samples.requests.latency_ms)
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from loadtest.config import CapacityConfig, Config, LoadConfig, Subject
+from loadtest.config import CapacityConfig, Config, Subject
 from loadtest.figures.results import Results, compute_results
 from loadtest.measure.campaign import run_campaign
 from loadtest.progress import Progress
 from loadtest.raw import RawFiles
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.rate import constant_rate
 from loadtest.wire.targets import parse_target
 from tests.loadtest.tiny_server import TinyServer

@@ -26,7 +26,22 @@ def test_assertions_are_read(text: str, contender: str | None, figure: str, sign
     assert assertion.value == pytest.approx(value)
 
 
-@pytest.mark.parametrize("text", ["", "p99", "p99=5", "p99<", "p99<fast", "p99<5<6", "lag<1", "p99<1e999"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "p99",
+        "p99=5",
+        "p99<",
+        "p99<fast",
+        "p99<5<6",
+        "lag<1",
+        "p99<1e999",
+        "capacity>=90%",
+        "p99<50%",
+        "accuracy<5s",
+    ],
+)
 def test_what_is_no_assertion_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--assert"):
         parse_assertion(text)

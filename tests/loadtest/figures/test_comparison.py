@@ -18,6 +18,7 @@ from loadtest.generator.closed_loop import ClosedLoopRun
 from loadtest.measure.census import Census
 from loadtest.measure.server_usage import ServerUsage
 from loadtest.traffic.samples import Samples
+from loadtest.wire.client import Status
 from loadtest.wire.rows import Rows
 from loadtest.wire.tensors import NamedTensor
 from tests.loadtest.tiny_cases import load_samples, tiny_case
@@ -68,6 +69,28 @@ def test_coverage_risk_and_cost_differences() -> None:
     assert risk.value == pytest.approx(100 / 320 - 100 / 360)
     # A quarter of the rows more pay 30 beside 10.
     assert cost_difference(one, other) == pytest.approx(0.25 * 3)
+
+
+def test_a_stall_is_one_stall_however_many_rows_it_costs() -> None:
+    """The last of ten blocks lost all its rows: by sample that looks sure, by block it may be chance."""
+    pool = samples()
+    block = np.repeat(np.arange(10), NUM // 10).astype(np.int32)
+    calm = load_samples([1] * NUM, block=block)
+    stalled = load_samples([1] * NUM, block=block, row_label=np.where(block == 9, -1, 0))
+    lost = accuracy_under_load(stalled, calm, pool)
+    assert lost.value == pytest.approx(-0.1)
+    assert lost.high == 0.0
+
+
+def test_where_answers_fail_in_some_blocks_no_interval_is_made_up() -> None:
+    block = np.repeat(np.arange(4), 10).astype(np.int32)
+    status = np.zeros(40, np.int8)
+    status[block == 3] = Status.TIMEOUT
+    answered = load_samples([1] * 40, block=block).requests
+    failing = load_samples([1] * 40, block=block, status=status).requests
+    ratio = latency_ratio(failing, answered, 50)
+    assert ratio.value == pytest.approx(1.0)
+    assert math.isnan(ratio.low)
 
 
 def test_under_load_the_same_rows_are_compared() -> None:

@@ -36,10 +36,10 @@ def samples(num: int = 100, rows: int = 1) -> LoadSamples:
 
 
 def figures(
-    samples: LoadSamples, cpu_s: float = 0.0, server: ServerUsage | None = None, offered_s: float = 1.0
+    samples: LoadSamples, cpu_s: float = 0.0, server: ServerUsage | None = None, block_s: float | None = None
 ) -> LoadFigures:
     usage = GeneratorUsage(wall_s=1.0, cpu_s=cpu_s)
-    return load_figures(samples, offered_s, usage, server or ServerUsage(), tiny_cascade())
+    return load_figures(samples, 1.0, usage, server or ServerUsage(), tiny_cascade(), block_s)
 
 
 def test_latency_counts_from_the_intended_send_and_failures_rank_above_all_answers() -> None:
@@ -131,4 +131,4 @@ def test_blocks_end_one_by_one() -> None:
         intended_s=np.array([0.0, 0.4, 0.0, 0.4]),
         done_s=np.array([0.1, 0.6, 0.1, 0.45]),
     )
-    assert figures(both).requests_per_s == 3
+    assert figures(both, block_s=0.5).requests_per_s == 3

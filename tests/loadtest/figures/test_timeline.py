@@ -20,7 +20,7 @@ def samples() -> LoadSamples:
 
 
 def test_blocks_stand_one_after_the_other() -> None:
-    line = timeline(samples(), 6.0, 2)
+    line = timeline(samples(), 6.0, 3.0, 2)
     assert line.edges_s == pytest.approx(np.linspace(0, 6, 61))
     offered = np.flatnonzero(line.offered)
     assert line.edges_s[offered] == pytest.approx([0.0, 0.1, 2.5, 3.2, 4.2])
@@ -28,25 +28,25 @@ def test_blocks_stand_one_after_the_other() -> None:
 
 
 def test_an_answer_counts_when_it_comes_and_within_its_block() -> None:
-    line = timeline(samples(), 6.0, 2)
+    line = timeline(samples(), 6.0, 3.0, 2)
     assert line.edges_s[np.flatnonzero(line.answered)] == pytest.approx([0.0, 0.1])
 
 
 def test_exits_are_shares_of_the_answered_rows() -> None:
-    line = timeline(samples(), 6.0, 2)
+    line = timeline(samples(), 6.0, 3.0, 2)
     assert line.exits[:, :2].tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert np.isnan(line.exits[:, 32]).all()
 
 
 def test_percentiles_are_infinite_where_there_is_no_answer_and_unknown_where_no_request() -> None:
-    line = timeline(samples(), 6.0, 2)
+    line = timeline(samples(), 6.0, 3.0, 2)
     assert line.p99_ms[[0, 1, 25]] == pytest.approx([10.0, 20.0, 900.0])
     assert np.isposinf(line.p99_ms[32])
     assert np.isnan(line.p50_ms[3])
 
 
 def test_what_was_shed_is_told_from_what_failed() -> None:
-    line = timeline(samples(), 6.0, 2)
+    line = timeline(samples(), 6.0, 3.0, 2)
     assert np.flatnonzero(line.num_shed).tolist() == [32]
     assert np.flatnonzero(line.num_failed).tolist() == [42]
 

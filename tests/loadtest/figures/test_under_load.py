@@ -57,6 +57,14 @@ def test_good_is_right_in_time_and_not_degraded() -> None:
     assert figures.kept == pytest.approx(5 / 9)
 
 
+def test_rows_won_under_load_make_up_for_none_that_is_lost() -> None:
+    """Row 9 is wrong in calm and right under load, row 0 the other way round."""
+    label = np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    figures = seen(load_samples([1] * 10, row_label=label))
+    assert figures.good == 0.9
+    assert figures.kept == pytest.approx(8 / 9)
+
+
 def test_exits_cost_and_agreement_are_of_the_answered() -> None:
     figures = seen(loaded())
     assert [share.value for share in figures.exit_shares] == [0.75, 0.25]

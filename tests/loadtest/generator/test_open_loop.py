@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loadtest.config import LoadConfig
 from loadtest.figures.statistics import LoadFigures, load_figures
 from loadtest.generator.load_samples import LoadSamples, load_samples
 from loadtest.generator.open_loop import run_open_loop
 from loadtest.generator.usage import GeneratorUsage
 from loadtest.measure.server_usage import ServerUsage
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.rate import constant_rate
 from loadtest.traffic.schedule import Schedule, draw_schedule, scheduled
 from loadtest.wire.client import Ask, Status
@@ -130,6 +130,16 @@ def test_a_request_may_be_given_up_before_it_was_sent(server: TinyServer) -> Non
     seen = figures(samples, load())
     assert seen.latency.num_samples == 10
     assert seen.service is not None and seen.service.num_samples == 2
+
+
+def test_requests_given_up_before_they_began_leave_their_slots(server: TinyServer) -> None:
+    """All that come while the server stands still are given up; those after it are answered."""
+    server.stall_s, server.stall_at = 0.5, 5
+    config = load(400.0, duration_s=1.5, timeout_s=0.05, max_in_flight=4)
+    samples, seen = figures_of(server.http_url, config)
+    assert seen.statuses["timeout"] > 100
+    late = samples.requests.intended_s > 1.2
+    assert (samples.requests.status[late] == Status.OK).mean() > 0.9
 
 
 def test_a_dead_server_gives_broken_samples() -> None:

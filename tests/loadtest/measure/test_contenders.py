@@ -38,6 +38,12 @@ def test_the_server_s_own_choice_is_asked_for_by_naming_no_policy(server: TinySe
     assert (named.contender, named.policy, named.kind) == ("first", "first", "first")
 
 
+def test_what_the_server_chooses_is_no_baseline_while_a_policy_is_told_to_run_all(server: TinyServer) -> None:
+    served, named = asyncio.run(fetch([server.http_url], ("tiny",), ("@server", "full")))
+    assert not served.runs_all and named.runs_all
+    assert baseline((served, named), None) == "full"
+
+
 def test_several_servers_of_one_protocol_are_told_apart_by_their_addresses(server: TinyServer) -> None:
     with tiny_server() as second:
         cases = asyncio.run(fetch([server.http_url, second.http_url], ("tiny",), ("full",)))

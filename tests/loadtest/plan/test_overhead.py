@@ -5,17 +5,12 @@ import pytest
 
 from loadtest.errors import ConfigError
 from loadtest.plan.arrivals import poisson_arrivals
-from loadtest.plan.overhead import fixed_overhead_s, overhead_samples_s
+from loadtest.plan.overhead import overhead_samples_s
 from loadtest.plan.simulation import simulate
 from tests.loadtest.plan.cascades import one_member
 
 ARRIVALS = poisson_arrivals(20.0, 4_000, np.random.default_rng(0))
 SIMULATED = simulate(one_member(), ARRIVALS)
-
-
-def test_the_fixed_overhead_is_what_the_median_has_over_the_simulated_one() -> None:
-    assert fixed_overhead_s(3.5e-3, SIMULATED) == pytest.approx(2.5e-3)
-    assert fixed_overhead_s(0.5e-3, SIMULATED) == 0
 
 
 def test_samples_give_the_measured_percentiles_back() -> None:

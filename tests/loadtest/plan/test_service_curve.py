@@ -1,9 +1,8 @@
-import numpy as np
 import pytest
 
 from loadtest.errors import ConfigError
 from loadtest.plan.errors import PlanError, UnseenMember
-from loadtest.plan.service_curve import ServiceCurve, estimated_spread, fit_service_curve, member_curves
+from loadtest.plan.service_curve import ServiceCurve, fit_service_curve, member_curves
 from loadtest.wire.model_statistics import Batches, ModelStatistics
 
 
@@ -72,23 +71,6 @@ def test_sizes_without_an_execution_are_not_seen() -> None:
     assert fit_service_curve(seen).seconds(4) == pytest.approx(2.5e-3)
     with pytest.raises(ValueError, match="no batch"):
         fit_service_curve({4: Batches(count=0, seconds=0.0)})
-
-
-@pytest.mark.parametrize("spread", [0.2, 0.8])
-def test_spread_is_estimated_from_sizes_that_ran_rarely(spread: float) -> None:
-    curve = ServiceCurve(per_batch_s=1e-3, per_row_s=1e-4)
-    generator, seen = np.random.default_rng(0), {}
-    for size in range(1, 401):
-        ran_s = curve.seconds(size) * generator.gamma(1 / spread**2, spread**2, 3)
-        seen[size] = Batches(count=3, seconds=float(ran_s.sum()))
-    assert estimated_spread(seen, curve) == pytest.approx(spread, rel=0.12)
-
-
-def test_spread_needs_some_sizes_that_ran_rarely() -> None:
-    curve = ServiceCurve(per_batch_s=1e-3)
-    assert estimated_spread(batches({1: 2.0, 2: 2.0, 3: 2.0, 4: 2.0}, 100), curve) == 0
-    assert estimated_spread(batches({1: 2.0, 2: 2.0, 3: 2.0}, 1), curve) == 0
-    assert estimated_spread(batches({1: 2.0, 2: 2.0, 3: 2.0, 4: 2.0}, 1), curve) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,12 @@ def test_a_shared_worker_takes_the_member_that_has_waited_longest() -> None:
     assert latency_ms(shared, at(0, 0.5)) == [3.0, 3.5]
 
 
+def test_an_early_member_does_not_starve_a_late_one() -> None:
+    """At 2 ms the first has waited for its second member since 1, the third for its first since 1.5."""
+    pipeline = in_line([CONSTANT_1MS, CONSTANT_1MS], [0.0, 1.0], num_workers=1, rows=1)
+    assert latency_ms(pipeline, at(0.0, 0.5, 1.5)) == pytest.approx([3.0, 4.5, 4.5])
+
+
 def test_forwarded_rows_of_different_requests_share_a_batch() -> None:
     pipeline = in_line([CONSTANT_1MS, ServiceCurve(per_batch_s=4e-3)], [0.0, 1.0])
     simulated = simulate(pipeline, at(0, 1.5, 2.5))

@@ -22,17 +22,13 @@ def test_what_was_compared_and_how_is_told(results: Results, around: Circumstanc
 
 def test_blocks_processes_and_a_deadline_are_told(results: Results, around: Circumstances) -> None:
     campaign = results.campaign
-    key, run = next(iter(campaign.loads.items()))
-    requests = run.samples.requests
-    blocks = replace(requests, block=requests.block + 2)
-    loads = {**campaign.loads, key: replace(run, samples=replace(run.samples, requests=blocks))}
     config = replace(
         campaign.config,
-        load=replace(campaign.config.load, deadline_ms=20.0),
+        load=replace(campaign.config.load, deadline_ms=20.0, block_s=0.1),
         generation=Generation(processes=3),
         capacity=CapacityConfig(seconds=0),
     )
-    terms = dict(described(replace(results, campaign=replace(campaign, loads=loads, config=config)), around))
+    terms = dict(described(replace(results, campaign=replace(campaign, config=config)), around))
     assert terms["Turns"].startswith("3 time blocks of 0.1 s; in each block all take their turn")
     assert terms["Latency"].endswith("; the server is told a deadline of 20 ms")
     assert terms["Generator"] == "3 processes side by side"

@@ -39,7 +39,7 @@ def test_a_log_has_an_interval_for_each_block_and_is_read_by_the_standard_reader
         status=[0, 0, 1],
         exit_stage=[1, 1, 0],
     )
-    write_log(tmp_path / "some.hlog", samples.requests, 10.0)
+    write_log(tmp_path / "some.hlog", samples.requests, 2, 5.0)
     assert "#[1 requests without an answer stand at 3600000000]" in (tmp_path / "some.hlog").read_text()
     reader = HistogramLogReader(str(tmp_path / "some.hlog"), HdrHistogram(1, MOST_US, 3))
     first, second, end = (reader.get_next_interval_histogram() for _ in range(3))

@@ -43,7 +43,8 @@ def test_bursts_are_shaded_where_all_rows_are_hard() -> None:
 
 
 def test_each_protocol_has_rates_exits_and_latency(results: Results) -> None:
-    swept = changed(results, three_seconds(), duration_s=3.0, hard_bursts=HardBursts(on_s=0.5, period_s=1.5))
+    bursts = HardBursts(on_s=0.5, period_s=1.5)
+    swept = changed(results, three_seconds(), duration_s=3.0, block_s=1.5, hard_bursts=bursts)
     figure = draw_timeline(swept)
     assert len(figure.axes) == 6
     titles = [axes.get_title(loc="left") for axes in figure.axes[:2]]

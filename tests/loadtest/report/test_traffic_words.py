@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.config import LoadConfig, RowsPerRequest
 from loadtest.report.traffic_words import difficulty_in_words, load_in_words, rate_in_words
 from loadtest.traffic.difficulty import HardBursts
+from loadtest.traffic.load import LoadConfig, RowsPerRequest
 from loadtest.traffic.rate import parse_rate
 
 

@@ -41,6 +41,15 @@ def test_poisson_arrivals_follow_a_ramp() -> None:
     assert (times < 5.0).mean() == pytest.approx(0.25, abs=0.02)
 
 
+def test_even_the_last_of_wild_arrivals_lies_within_the_run() -> None:
+    """Beside long gaps the last ones vanish in rounding."""
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        times = draw_arrivals("gamma", constant_rate(200.0), 5.0, 20.0, generator)
+        assert len(times) == 1000
+        assert times[-1] < 5.0
+
+
 def trace(folder: Path, text: str) -> Path:
     (folder / "trace.csv").write_text(text)
     return folder / "trace.csv"

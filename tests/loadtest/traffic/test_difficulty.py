@@ -41,5 +41,7 @@ def test_a_dial_that_the_samples_can_t_follow_is_refused() -> None:
     check_dial(hard, 1.0)
     with pytest.raises(SamplesError, match="no row of the samples is hard"):
         check_dial(easy, 0.5)
+    with pytest.raises(SamplesError, match="no row of the samples is hard"):
+        check_dial(easy, 0.0, has_bursts=True)
     with pytest.raises(SamplesError, match="every row of the samples is hard"):
         check_dial(hard, 0.5)

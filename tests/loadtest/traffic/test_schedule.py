@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loadtest.config import LoadConfig, RowsPerRequest
 from loadtest.traffic.difficulty import HardBursts
+from loadtest.traffic.load import LoadConfig, RowsPerRequest
 from loadtest.traffic.rate import constant_rate
 from loadtest.traffic.schedule import draw_schedule, scheduled
 

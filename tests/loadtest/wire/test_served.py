@@ -16,7 +16,7 @@ def test_a_cascade_has_stages_classes_and_all_outputs() -> None:
     served = served_cascade(tiny_cascade())
     assert (served.name, served.num_stages, served.num_classes) == ("tiny", 2, 2)
     assert served.asked(LEAN_OUTPUTS) == LEAN_OUTPUTS
-    assert served.asked(("probabilities", "nonsense")) == ("probabilities",)
+    assert served.asked(("probabilities",)) == ("probabilities",)
     assert set(LEAN_OUTPUTS) < set(ALL_OUTPUTS)
 
 
@@ -32,7 +32,14 @@ def test_or_by_a_label_of_its_own() -> None:
     assert served_plain("m", [X], outputs).asked(LEAN_OUTPUTS) == ("label",)
     named = served_plain("m", [X], outputs, "logits")
     assert named.scores_output == "logits"
-    assert named.asked(("label",)) == ("label", "logits")
+    assert named.asked(("label",)) == ("logits",)
+
+
+@pytest.mark.parametrize("label", [output("label", "BYTES", -1), output("label", "FP32", -1, 5)])
+def test_a_label_that_is_no_number_for_each_row_is_none(label: TensorSpec) -> None:
+    assert served_plain("m", [X], [label, output("logits")], "logits").scores_output == "logits"
+    with pytest.raises(TargetError, match="which output holds a number per class is not clear"):
+        served_plain("m", [X], [label, output("a"), output("b")])
 
 
 @pytest.mark.parametrize(

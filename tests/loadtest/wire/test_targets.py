@@ -42,7 +42,7 @@ def test_remote_must_be_allowed() -> None:
         ("http://:8000", "needs a host and a port"),
         ("http://127.0.0.1:70000", "70000|out of range"),
         ("http://127.0.0.1:8000/v2", "a host and a port alone"),
-        ("http://me@127.0.0.1:8000", "a host and a port alone"),
+        ("http://me@127.0.0.1:8000", "a name or a password in it"),
         ("http://127.0.0.1.example.org:8000", "not on this machine"),
         ("https://example.org:443", "not on this machine"),
         ("grpcs://example.org:443", "not on this machine"),

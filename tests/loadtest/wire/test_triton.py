@@ -33,6 +33,7 @@ PLAIN = ServedModel(
     ),
     outputs=("logits", "total"),
     scores_output="logits",
+    max_request_rows=32,
 )
 
 

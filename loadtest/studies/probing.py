@@ -6,15 +6,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from loadtest.case import Case
-from loadtest.config import Generation, LoadConfig, Subject
+from loadtest.config import Generation, Subject
 from loadtest.figures.probe import Found, Goal, Probe, Surface
 from loadtest.figures.statistics import load_figures
 from loadtest.figures.under_load import under_load
 from loadtest.measure.campaign import Bench, CaseId, case_id, checked_schedule, open_bench, reference_labels
 from loadtest.measure.census import Census
-from loadtest.measure.rate_search import RateSearch, SearchLimits
 from loadtest.progress import Progress
 from loadtest.raw import RawFiles
+from loadtest.studies.rate_search import RateSearch, SearchLimits
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.rate import constant_rate
 
 # Of a probe that the generator did not keep up with: a busy moment of the machine is no finding.
@@ -47,9 +48,9 @@ class SweepConfig:
 
 
 async def run_search(config: SearchConfig, progress: Progress, raw: RawFiles) -> tuple[Found, ...]:
-    is_dialled = config.load.is_dialled
-    async with open_bench(config.subject, config.generation, progress, is_dialled=is_dialled) as bench:
-        censuses = await _censuses(bench)
+    async with open_bench(config.subject, config.generation, progress) as opened:
+        bench = await opened.ranked(is_dialled=config.load.is_dialled)
+        censuses = await _censuses(bench, raw)
         return tuple([await _find(bench, case, config, censuses, raw) for case in bench.cases])
 
 
@@ -59,10 +60,11 @@ async def _find(bench: Bench, case: Case, config: SearchConfig, censuses: Census
     search, probes = RateSearch(config.limits), list[Probe]()
     while (following := search.try_next()) is not None:
         rate, phase = following
-        for _ in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             load = replace(config.load, rate=constant_rate(rate), seed=config.load.seed + len(probes))
-            probes.append(await _probe(bench, case, load, config.goal, censuses, phase, raw))
-            if probes[-1].is_valid:
+            probe = await _probe(bench, case, load, config.goal, censuses, phase, raw)
+            probes.append(replace(probe, counts=probe.is_valid or attempt == ATTEMPTS))
+            if probe.is_valid:
                 break
         search.tell(holds=probes[-1].is_good and probes[-1].is_valid)
     return Found(case=case, probes=tuple(probes), rate=search.found, failed_rate=search.failed)
@@ -70,11 +72,12 @@ async def _find(bench: Bench, case: Case, config: SearchConfig, censuses: Census
 
 async def run_sweep(config: SweepConfig, progress: Progress, raw: RawFiles) -> Surface:
     """Cells one after the other, in an order drawn, and in each the contenders in an order drawn."""
-    is_dialled = any(share is not None for share in config.hard_shares)
+    is_dialled = config.load.is_dialled or any(share is not None for share in config.hard_shares)
     generator = np.random.default_rng(config.load.seed)
     cells = [(rate, share) for rate in config.rates for share in config.hard_shares]
-    async with open_bench(config.subject, config.generation, progress, is_dialled=is_dialled) as bench:
-        censuses, probes = await _censuses(bench), list[Probe]()
+    async with open_bench(config.subject, config.generation, progress) as opened:
+        bench = await opened.ranked(is_dialled=is_dialled)
+        censuses, probes = await _censuses(bench, raw), list[Probe]()
         for cell in generator.permutation(len(cells)).tolist():
             rate, share = cells[cell]
             load = replace(config.load, rate=constant_rate(rate), hard_share=share)
@@ -84,8 +87,12 @@ async def run_sweep(config: SweepConfig, progress: Progress, raw: RawFiles) -> S
     return Surface(rates=config.rates, hard_shares=config.hard_shares, probes=tuple(probes))
 
 
-async def _censuses(bench: Bench) -> Censuses:
-    return {case_id(case): await bench.census(case) for case in bench.cases}
+async def _censuses(bench: Bench, raw: RawFiles) -> Censuses:
+    censuses = {}
+    for case in bench.cases:
+        censuses[case_id(case)] = await bench.census(case)
+        raw.save_census(censuses[case_id(case)])
+    return censuses
 
 
 async def _probe(
@@ -97,6 +104,8 @@ async def _probe(
     phase: str,
     raw: RawFiles,
 ) -> Probe:
+    # All of it is one block.
+    load = replace(load, block_s=load.duration_s)
     schedule = checked_schedule(load, bench)
     measured = await bench.load(case, schedule, load)
     share = "" if load.hard_share is None else f"-hard-{load.hard_share:g}"

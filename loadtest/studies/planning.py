@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtest.case import Case
-from loadtest.config import CapacityConfig, Generation, LoadConfig, Subject
+from loadtest.config import CapacityConfig, Generation, Subject
 from loadtest.errors import TargetError
 from loadtest.figures.statistics import load_figures
 from loadtest.measure.campaign import Bench, Load, checked_schedule, open_bench
@@ -23,25 +23,30 @@ from loadtest.plan.simulated import Simulated
 from loadtest.plan.simulation import simulate
 from loadtest.progress import Progress
 from loadtest.raw import RawFiles
+from loadtest.traffic.load import LoadConfig
 from loadtest.traffic.rate import constant_rate
-from loadtest.traffic.schedule import Schedule
+from loadtest.traffic.schedule import Schedule, draw_schedule
 from loadtest.wire.model_statistics import ModelStatistics, total
 
 # From a lone client, whose batches are as small as they come, to queues that fill the largest.
 LEARNING_IN_FLIGHT = (1, 4, 16, 64)
+# That exit shares are taken of.
+EXIT_ROWS = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
     """`workers` is how many batches the server that is measured runs at once, of whatever members; None
-    where each member there has a replica of its own. `learning_s` is spent at each of a few concurrencies,
-    and at `calm_rate`, where nothing waits; then `check_rates` are predicted and measured."""
+    where each member there has a replica of its own; `max_batch_rows` go into a batch at most. `learning_s`
+    is spent at each of a few concurrencies, and at `calm_rate`, where nothing waits; then `check_rates` are
+    predicted and measured."""
 
     subject: Subject
     load: LoadConfig
     demand: Demand
     objective: Objective
     workers: int | None = 2
+    max_batch_rows: int = 32
     learning_s: float = 3.0
     calm_rate: float = 20.0
     check_rates: tuple[float, ...] = ()
@@ -73,20 +78,21 @@ class Planned:
 
 
 async def run_plan(config: PlanConfig, progress: Progress, raw: RawFiles) -> Planned:
-    async with open_bench(
-        config.subject, config.generation, progress, is_dialled=config.load.is_dialled
-    ) as bench:
+    async with open_bench(config.subject, config.generation, progress) as opened:
+        bench = await opened.ranked(is_dialled=config.load.is_dialled)
         case = bench.cases[0]
         if case.cascade is None:
             raise TargetError(f"{case.served.name!r} is no cascade, and has no stages to plan for")
         census = await bench.census(case)
+        raw.save_census(census)
         curves = await _learn(bench, config, case)
-        exits = _exits(census, case.served.num_stages)
-        pipeline = await _with_overhead(bench, config, case, _pipeline(config, case, curves, exits))
+        exits = _exits(bench, census, config.load)
+        pipeline = _pipeline(config, case, curves, exits)
+        pipeline = await _with_overhead(bench, config, case, pipeline, raw)
         comparison = plan_with_full(
             pipeline, config.demand, config.objective, max_replicas=config.max_replicas
         )
-        checks = [await _check(bench, config, case, pipeline, rate) for rate in config.check_rates]
+        checks = [await _check(bench, config, case, pipeline, rate, raw) for rate in config.check_rates]
     return Planned(
         case=case,
         demand=config.demand,
@@ -99,8 +105,11 @@ async def run_plan(config: PlanConfig, progress: Progress, raw: RawFiles) -> Pla
     )
 
 
-def _exits(census: Census, num_stages: int) -> tuple[float, ...]:
-    counts = np.bincount(census.rows.exit_stage, minlength=num_stages + 1)[1:]
+def _exits(bench: Bench, census: Census, load: LoadConfig) -> tuple[float, ...]:
+    """Of the rows that the load draws, as hard as its dial says."""
+    long = replace(load, rate=constant_rate(EXIT_ROWS / load.duration_s))
+    exit_stage = census.rows.exit_stage[draw_schedule(long, len(bench.samples), bench.ranks).rows]
+    counts = np.bincount(exit_stage, minlength=census.case.served.num_stages + 1)[1:]
     return tuple((counts / counts.sum()).tolist())
 
 
@@ -108,7 +117,13 @@ def _pipeline(
     config: PlanConfig, case: Case, curves: Mapping[str, ServiceCurve], exits: tuple[float, ...]
 ) -> Pipeline:
     assert case.cascade is not None
-    return cascade_pipeline(case.cascade.stages, curves, exits, num_workers=config.workers)
+    return cascade_pipeline(
+        case.cascade.stages,
+        curves,
+        exits,
+        num_workers=config.workers,
+        max_batch_rows=config.max_batch_rows,
+    )
 
 
 async def _learn(bench: Bench, config: PlanConfig, case: Case) -> dict[str, ServiceCurve]:
@@ -132,9 +147,11 @@ async def _learn(bench: Bench, config: PlanConfig, case: Case) -> dict[str, Serv
     return member_curves(total(seen), [member.name for member in case.cascade.members])
 
 
-async def _with_overhead(bench: Bench, config: PlanConfig, case: Case, pipeline: Pipeline) -> Pipeline:
+async def _with_overhead(
+    bench: Bench, config: PlanConfig, case: Case, pipeline: Pipeline, raw: RawFiles
+) -> Pipeline:
     """What a calm request takes beyond its members, drawn from as it was seen."""
-    measured, schedule = await _measured(bench, config, case, config.calm_rate)
+    measured, schedule = await _measured(bench, config, case, config.calm_rate, raw)
     latency_s = measured.samples.requests.latency_ms / 1e3
     _check_calm(latency_s, config)
     calm = simulate(pipeline, _arrivals(schedule), config.load.seed)
@@ -152,10 +169,10 @@ def _check_calm(latency_s: NDArray[np.float64], config: PlanConfig) -> None:
 
 
 async def _check(
-    bench: Bench, config: PlanConfig, case: Case, pipeline: Pipeline, rate: float
+    bench: Bench, config: PlanConfig, case: Case, pipeline: Pipeline, rate: float, raw: RawFiles
 ) -> CheckedRate:
     """As the server is now, on the arrivals that it really gets."""
-    measured, schedule = await _measured(bench, config, case, rate)
+    measured, schedule = await _measured(bench, config, case, rate, raw)
     predicted = simulate(pipeline, _arrivals(schedule), config.load.seed)
     figures = load_figures(
         measured.samples, config.load.duration_s, measured.usage, measured.server, case.cascade
@@ -177,10 +194,14 @@ def _without_rate(simulated: Simulated) -> Figures:
     return replace(predicted_figures(simulated), rows_per_s=None)
 
 
-async def _measured(bench: Bench, config: PlanConfig, case: Case, rate: float) -> tuple[Load, Schedule]:
-    load = replace(config.load, rate=constant_rate(rate))
+async def _measured(
+    bench: Bench, config: PlanConfig, case: Case, rate: float, raw: RawFiles
+) -> tuple[Load, Schedule]:
+    load = replace(config.load, rate=constant_rate(rate), block_s=config.load.duration_s)
     schedule = checked_schedule(load, bench)
-    return await bench.load(case, schedule, load), schedule
+    measured = await bench.load(case, schedule, load)
+    raw.save_load(case, measured.samples, f"load-{rate:g}")
+    return measured, schedule
 
 
 def _arrivals(schedule: Schedule) -> Arrivals:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.measure.rate_search import RateSearch, SearchLimits
+from loadtest.studies.rate_search import RateSearch, SearchLimits
 
 
 def play(holds: Callable[[float], bool], **limits: Any) -> tuple[RateSearch, list[tuple[float, str]]]:

@@ -58,8 +58,8 @@ class RateSearch:
     def _move(self) -> None:
         limits = self._limits
         if self.held is None:
-            self._rate /= 2
-            self._phase = "doubling" if self._rate >= limits.least else "done"
+            self._phase = "doubling" if self._rate > limits.least else "done"
+            self._rate = max(self._rate / 2, limits.least)
         elif self.failed is None and self._rate < limits.most:
             self._rate = min(self._rate * 2, limits.most)
         elif self.failed is not None and self.failed / self.held > 1 + limits.precision:

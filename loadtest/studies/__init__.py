@@ -1,0 +1,1 @@
+"""Many short loads for one question: a search, a sweep, a plan."""
