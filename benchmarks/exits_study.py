@@ -38,6 +38,7 @@ class Part:
 
     name: str
     command: str
+    is_kept: bool = True
 
 
 def parts(seconds: float, capacity: float) -> list[Part]:
@@ -139,7 +140,11 @@ def publish() -> None:
 def full_capacity(server: MeasuredServer) -> float:
     """Rows a second of `full`, one a request, in a closed loop: what the rates of all parts go by."""
     run_part(
-        Part("capacity", "--policies full --rate 5 --duration 2 --capacity-seconds 6 --capacity-rows 1"),
+        Part(
+            "capacity",
+            "--policies full --rate 5 --duration 2 --capacity-seconds 6 --capacity-rows 1",
+            is_kept=False,
+        ),
         server,
     )
     summary = json.loads((ROOT / REPORTS / "capacity" / "summary.json").read_text(encoding="utf-8"))
@@ -159,7 +164,12 @@ def run_part(part: Part, server: MeasuredServer) -> None:
             *("--out", str(out), "--overwrite"),
         ]
     )
-    kept = KEPT / part.name
+    if part.is_kept:
+        keep(part)
+
+
+def keep(part: Part) -> None:
+    out, kept = REPORTS / part.name, KEPT / part.name
     kept.mkdir(parents=True, exist_ok=True)
     for name in KEPT_FILES:
         shutil.copyfile(ROOT / out / name, kept / name)
