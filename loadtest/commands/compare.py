@@ -9,6 +9,7 @@ from loadtest.commands.parser import Parser, add_number, add_whole
 from loadtest.commands.session import add_report, session
 from loadtest.commands.subject import add_subject, generation_of, subject_of
 from loadtest.config import CapacityConfig, Config
+from loadtest.errors import ConfigError
 from loadtest.figures.assertions import Assertion, Verdict, judged, parse_assertion
 from loadtest.figures.results import Results, compute_results
 from loadtest.measure.campaign import run_campaign
@@ -21,6 +22,8 @@ DEFAULT = CapacityConfig()
 def run(arguments: Sequence[str]) -> int:
     options = make_parser().parse_intermixed_args(arguments)
     config, assertions = config_of(options), tuple(map(parse_assertion, options.asserted))
+    if config.capacity.seconds == 0 and any(each.figure == "capacity" for each in assertions):
+        raise ConfigError("--assert capacity: with --capacity-seconds 0 it is not measured")
     with session(options, arguments) as running:
         campaign = running.measure(lambda progress, raw: run_campaign(config, progress, raw))
         results = compute_results(campaign)
@@ -31,7 +34,11 @@ def run(arguments: Sequence[str]) -> int:
         write_report(running.folder, results, verdicts, running.around)
     print_results(results_console(), results, verdicts)
     print(f"report: {options.out / 'report.html'}")
-    return exit_status(results, assertions, verdicts)
+    status = exit_status(results, assertions, verdicts)
+    if status:
+        why = "an assertion fails" if results.is_valid else "the run is invalid, so that nothing is asserted"
+        print(f"exit status {status}: {why}")
+    return status
 
 
 def exit_status(results: Results, assertions: Sequence[Assertion], verdicts: Sequence[Verdict]) -> int:

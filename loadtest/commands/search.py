@@ -20,6 +20,7 @@ from loadtest.traffic.rate import constant_rate
 
 DEFAULT = SearchLimits()
 PROBE_S = 5.0
+LEAST_REQUESTS = 50
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -39,7 +40,7 @@ def config_of(options: argparse.Namespace) -> SearchConfig:
     expect_within("--probe-seconds", options.probe_seconds, MAX_SECONDS)
     limits = SearchLimits(
         start=options.start_rate,
-        least=max(1.0, 2 / options.probe_seconds) if options.least_rate is None else options.least_rate,
+        least=_least(options),
         most=options.most_rate,
         precision=options.precision,
         confirmations=options.confirmations,
@@ -62,6 +63,14 @@ def config_of(options: argparse.Namespace) -> SearchConfig:
     )
 
 
+def _least(options: argparse.Namespace) -> float:
+    """A probe of a handful of requests tells no percentile."""
+    if options.least_rate is not None:
+        rate: float = options.least_rate
+        return rate
+    return min(float(options.start_rate), LEAST_REQUESTS / float(options.probe_seconds))
+
+
 def make_parser() -> Parser:
     parser = Parser(
         prog="python -m loadtest search",
@@ -73,7 +82,7 @@ def make_parser() -> Parser:
     add_goal(group)
     add_number(group, "--start-rate", DEFAULT.start, "requests per second of the first probe")
     add_number(
-        group, "--least-rate", None, "requests per second, below which the search gives up (default 1)"
+        group, "--least-rate", None, "requests per second, where the search gives up (default: 50 a probe)"
     )
     add_number(group, "--most-rate", DEFAULT.most, "requests per second, above which it does not go")
     add_number(

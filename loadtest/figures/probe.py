@@ -64,6 +64,12 @@ class Found:
     failed_rate: float | None
 
     @property
+    def failed_by_generator(self) -> bool:
+        """Whether of the rate that failed nothing is known but that the generator lagged."""
+        counted = [probe for probe in self.probes if probe.counts and probe.rate == self.failed_rate]
+        return bool(counted) and not any(probe.is_valid for probe in counted)
+
+    @property
     def is_generator_limited(self) -> bool:
         """Whether a rate was given up because the generator could not make it."""
         return any(probe.counts and not probe.is_valid for probe in self.probes)

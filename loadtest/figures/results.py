@@ -135,12 +135,18 @@ def _capacity_figures(capacity: Capacity, case: Case) -> CapacityFigures:
 
 
 def _difference(campaign: Campaign, case: Case) -> Difference | None:
-    """Over the same protocol, or the baseline's first."""
-    if case.contender == campaign.baseline:
-        return None
+    base = _base_of(campaign, case)
+    return None if base is None else _between(campaign, case_id(case), case_id(base))
+
+
+def _base_of(campaign: Campaign, case: Case) -> Case | None:
+    """The baseline over the same protocol, at the same server where it is there. Of several servers of one
+    protocol the first is the baseline for the baseline itself."""
     bases = [c for c in campaign.cases if c.contender == campaign.baseline]
-    base = next((c for c in bases if c.over == case.over), bases[0])
-    return _between(campaign, case_id(case), case_id(base))
+    alike = [c for c in bases if c.target.protocol == case.target.protocol] or bases
+    if case.contender == campaign.baseline:
+        return None if case == alike[0] else alike[0]
+    return next((c for c in alike if c.over == case.over), alike[0])
 
 
 def _between(campaign: Campaign, one: CaseId, other: CaseId) -> Difference:

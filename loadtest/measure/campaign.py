@@ -120,7 +120,8 @@ class Bench:
 
     async def load(self, case: Case, schedule: Schedule, load: LoadConfig, block: int = 0) -> Load:
         """One spell, all requests settled."""
-        name = f"load      {case.name}"
+        rate = "" if load.trace else f" at {load.rate.text}/s"
+        name = f"load      {case.name}{rate}"
         with self.progress.load(name, len(schedule)) as watch:
             prepared = await self.generator.prepare(case, schedule, load, block)
             async with measured_server(*self._server_of(case)) as server:
@@ -231,11 +232,9 @@ def case_id(case: Case) -> CaseId:
 def reference_labels(
     cases: Sequence[Case], censuses: Mapping[CaseId, Census], case: Case
 ) -> NDArray[np.int64] | None:
-    """What a contender that runs all members answers, one of the same model where there is one; None where
-    nobody ran them."""
-    fulls = [each for each in cases if each.runs_all] or [each for each in cases if each.kind == "full"]
-    own = [full for full in fulls if full.served.name == case.served.name]
-    chosen = next(iter(own or fulls), None)
+    """What a contender that runs all members of the same model answers; None where nobody ran them."""
+    own = (each for each in cases if each.runs_all and each.served.name == case.served.name)
+    chosen = next(own, None)
     return None if chosen is None else censuses[case_id(chosen)].rows.label
 
 

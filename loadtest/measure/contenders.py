@@ -21,6 +21,7 @@ async def fetch_cases(clients: Clients, subject: Subject) -> tuple[Case, ...]:
         raise ConfigError(
             f"--output {subject.wire.output}: {', '.join(subject.models)} has a label of its own"
         )
+    chosen = _chosen(served, subject)
     return tuple(
         Case(
             target=target,
@@ -30,7 +31,7 @@ async def fetch_cases(clients: Clients, subject: Subject) -> tuple[Case, ...]:
             over=_over(target, subject.targets),
         )
         for model in subject.models
-        for policy in _policies(_first(served, model), subject.policies)
+        for policy in chosen[model]
         for target in subject.targets
         if (target, model) in served
     )
@@ -74,17 +75,30 @@ def _first(served: Served, model: str) -> ServedModel:
     return next(value for (_, name), value in served.items() if name == model)
 
 
+def _chosen(served: Served, subject: Subject) -> dict[str, tuple[str, ...]]:
+    """Of each model the policies that are driven: those asked for that it has, all where none are asked for,
+    and its own choice where it has none of them. TargetError where no model has one."""
+    models = {model: _first(served, model) for model in subject.models}
+    for policy in subject.policies:
+        if policy != AS_SERVED and not any(policy in _known(model) for model in models.values()):
+            cascades = [model for model in models.values() if model.cascade]
+            names = ", ".join(dict.fromkeys(name for model in cascades for name in _known(model)))
+            raise TargetError(
+                f"{', '.join(map(repr, subject.models))} has no policy {policy!r}; "
+                f"there are: {names or 'none'}, and {AS_SERVED} for what the server itself chooses"
+            )
+    return {name: _policies(model, subject.policies) for name, model in models.items()}
+
+
+def _known(served: ServedModel) -> tuple[str, ...]:
+    return () if served.cascade is None else tuple(served.cascade.policies)
+
+
 def _policies(served: ServedModel, asked: Sequence[str]) -> tuple[str, ...]:
     if served.cascade is None:
         return (AS_SERVED,)
-    known = served.cascade.policies
-    missing = [name for name in asked if name not in known and name != AS_SERVED]
-    if missing:
-        raise TargetError(
-            f"{served.name!r} has no policy {missing[0]!r}; there are: {', '.join(known)}, and {AS_SERVED} "
-            "for what the server itself chooses"
-        )
-    return tuple(asked or known)
+    known = (*_known(served), AS_SERVED)
+    return tuple(name for name in asked if name in known) or (_known(served) if not asked else (AS_SERVED,))
 
 
 def _contender(policy: str, model: str, models: Sequence[str]) -> str:

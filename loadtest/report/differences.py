@@ -96,6 +96,7 @@ def _cost(case: CaseResult) -> Cell | str:
 def how_compared(results: Results) -> str:
     campaign = results.campaign
     others = [name for name in campaign.contenders if name != campaign.baseline]
+    others = others or [case.name for case in results.cases if case.difference is not None]
     unit = "unique sample" if campaign.samples.groups is None else "group of samples that share a source"
     return (
         f"Compared with {campaign.baseline} (shaded): {listed(others)}. All met the same rows and arrivals, "

@@ -41,7 +41,7 @@ def cards(results: Results) -> list[Card]:
 
 def lead(results: Results) -> str:
     case, other = judged_and_full(results)
-    if case.quality.cost is None:
+    if case.quality.cost is None or case.case.served.num_stages == 1:
         return f"{case.contender} runs whole on every row; {_outcome(case)}."
     text = (
         f"Under ‘{case.contender}’, {percent(case.quality.exits[0])} of the rows stop at the first stage, "
@@ -64,14 +64,14 @@ def judged_and_full(results: Results) -> tuple[CaseResult, CaseResult | None]:
     """The case that the report is about, and one of the same model that runs all members, where another was
     driven."""
     judged = results.judged
-    others = [c for c in results.cases if c.contender != judged.contender and c.case.kind == "full"]
-    same = [c for c in others if c.case.served.name == judged.case.served.name]
-    return judged, next(iter(same or others), None)
+    same = [c for c in results.cases if c.case.served.name == judged.case.served.name and c.case.runs_all]
+    return judged, next((c for c in same if c.contender != judged.contender), None)
 
 
 def title(results: Results) -> str:
     models = dict.fromkeys(case.served.name for case in results.campaign.cases)
-    what = "what early exits cost and save" if results.campaign.cascade else "how it holds under load"
+    has_exits = any(case.case.served.num_stages > 1 for case in results.cases)
+    what = "what early exits cost and save" if has_exits else "how it holds under load"
     return f"{', '.join(models)}: {what}"
 
 
@@ -87,7 +87,11 @@ def subtitle(results: Results) -> str:
         else:
             cascade = model.cascade
             parts.append(
-                f"{prefix}cascade version {cascade.version}, {len(cascade.stages)} stages, "
-                f"{len(cascade.members)} members"
+                f"{prefix}cascade version {cascade.version}, {_counted(len(cascade.stages), 'stage')}, "
+                f"{_counted(len(cascade.members), 'member')}"
             )
     return "; ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

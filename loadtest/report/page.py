@@ -13,6 +13,7 @@ from loadtest.report.headline import cards, judged_and_full, lead, subtitle, tit
 from loadtest.report.notes import notes
 from loadtest.report.pictures import Picture
 from loadtest.report.tables import marks, quality_table, speed_table, stage_table, under_load_table
+from loadtest.report.traffic_words import load_in_words
 from loadtest.report.verdict_lines import banner
 from loadtest.report.wording import listed
 
@@ -43,7 +44,7 @@ def page(
 ) -> str:
     drawn = {picture.file: picture for picture in pictures}
     body = [
-        header(title(results), f"{subtitle(results)} · {around.started_in_words}"),
+        header(title(results), f"{subtitle(results)} · {around.started_in_words} · {_load(results)}"),
         banner(results, verdicts),
         f'<p class="lead">{escape(lead(results))}</p>',
         _cards(results),
@@ -65,6 +66,13 @@ def page(
         section("How this was measured", definitions(described(results, around))),
     ]
     return document(title(results), body)
+
+
+def _load(results: Results) -> str:
+    """And, where it is another mix of rows, that most figures on top are not of it."""
+    load = results.campaign.config.load
+    unlike = " (answers and cost on top are of the samples as they are)" if load.is_dialled else ""
+    return load_in_words(load) + unlike
 
 
 def _under_load_sentence(results: Results) -> str:
@@ -115,7 +123,7 @@ def _notes(results: Results) -> str:
 
 
 def _differences(results: Results) -> str:
-    if len(results.campaign.contenders) == 1:
+    if all(case.difference is None for case in results.cases):
         return ""
     return section(
         f"Differences to ‘{results.campaign.baseline}’",

@@ -11,7 +11,7 @@ from loadtest.report.circumstances import Circumstances, origin
 from loadtest.report.document import definitions, document, header, paragraph, section
 from loadtest.report.model_json import FORMAT_VERSION
 from loadtest.report.plan_table import CHECK_COLUMNS, MEMBER_COLUMNS
-from loadtest.report.plan_words import check_cells, headline, member_cells, model_words
+from loadtest.report.plan_words import check_cells, headline, member_cells, model_words, warning
 from loadtest.report.summary import write_csv, write_json
 from loadtest.report.write import PAGE
 from loadtest.studies.planning import Planned
@@ -58,12 +58,16 @@ def page(planned: Planned, around: Circumstances) -> str:
         header(title, around.started_in_words),
         f'<p class="lead">{escape(headline(planned))}.</p>',
         section(
-            "Replicas", paragraph(f"{HOW_SENTENCE} {model_words(planned).capitalize()}."), _members(planned)
+            "Replicas", paragraph(f"{HOW_SENTENCE} {_sentence(model_words(planned))}"), _members(planned)
         ),
         _checks(planned),
         section("How this was measured", definitions(origin(around))),
     ]
     return document(title, body)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _members(planned: Planned) -> str:
@@ -73,7 +77,12 @@ def _members(planned: Planned) -> str:
 def _checks(planned: Planned) -> str:
     if not planned.checks:
         return ""
-    return section("How far off", paragraph(CHECK_SENTENCE), _table(CHECK_COLUMNS, check_cells(planned)))
+    warned = f"INVALID: {warning(planned)}." if warning(planned) else ""
+    return section(
+        "How far off",
+        paragraph(f"{CHECK_SENTENCE} {warned}".strip()),
+        _table(CHECK_COLUMNS, check_cells(planned)),
+    )
 
 
 def _table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

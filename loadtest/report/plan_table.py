@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.report.plan_words import check_cells, headline, member_cells, model_words
+from loadtest.report.plan_words import check_cells, headline, member_cells, model_words, warning
 from loadtest.studies.planning import Planned
 
 MEMBER_COLUMNS = ("member", "reached by", "ms/batch + ms/row", "replicas", "load", "full: replicas", "load")
@@ -18,6 +18,8 @@ def print_plan(console: Console, planned: Planned) -> None:
     console.print(Text(model_words(planned), style="dim"))
     if planned.checks:
         console.print(_table(CHECK_COLUMNS, check_cells(planned)))
+    if warning(planned):
+        console.print(Text.assemble(("INVALID: ", "bold red"), warning(planned)))
 
 
 def _table(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> Table:

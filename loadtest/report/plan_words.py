@@ -57,6 +57,13 @@ def model_words(planned: Planned) -> str:
     )
 
 
+def warning(planned: Planned) -> str:
+    """Empty where the generator kept up, and where nothing was checked."""
+    if all(checked.is_valid for checked in planned.checks):
+        return ""
+    return "the generator did not keep up in some checks, whose errors say nothing; cores of its own help"
+
+
 def check_cells(planned: Planned) -> list[tuple[str, ...]]:
     return [
         (

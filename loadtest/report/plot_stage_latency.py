@@ -56,13 +56,15 @@ def _edges(values: Array) -> Array:
 
 
 def _draw_ridges(axes: Axes, groups: list[Array], edges: Array) -> None:
-    """From the top: all, then stage by stage. Each ridge has its own height; its share is in its name."""
+    """From the top: all, then stage by stage. Each ridge has its own height, and its share beside it."""
     colours = [ALL, *stage_colours(len(groups) - 1)]
     names = ["all", *(f"stage {stage}" for stage in range(1, len(groups)))]
     ticks = []
     for number, (values, colour, name) in enumerate(zip(groups, colours, names, strict=True)):
         base = float(len(groups) - 1 - number)
-        ticks.append((base, f"{name}\n{percent(len(values) / max(1, len(groups[0])))}"))
+        ticks.append((base, name))
+        share = percent(len(values) / max(1, len(groups[0])))
+        axes.text(0.995, base + 0.5, share, transform=axes.get_yaxis_transform(), ha="right", fontsize=8.5)
         if len(values) >= LEAST_FOR_RIDGE:
             _draw_ridge(axes, values, edges, base, colour)
         else:

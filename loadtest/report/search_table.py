@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.text import Text
 
 from loadtest.figures.probe import Found, Goal, Probe
-from loadtest.report.search_words import at_found, lead, rate_text, warnings
+from loadtest.report.search_words import at_found, failed_text, lead, rate_text, warnings
 from loadtest.report.text_table import Column, TextTable
-from loadtest.report.wording import NONE, exits, milliseconds, per_second, percent
+from loadtest.report.wording import NONE, exits, milliseconds, percent
 
 
 def print_search(console: Console, found: Sequence[Found], goal: Goal) -> None:
@@ -31,10 +31,11 @@ def _of_probe(read: Callable[[Probe], str]) -> Callable[[Found], str]:
 
 RATES: tuple[Column[Found], ...] = (
     ("holds at, req/s", rate_text),
-    ("fails at", lambda f: NONE if f.failed_rate is None else per_second(f.failed_rate)),
+    ("fails at", failed_text),
     ("probes", lambda f: str(len(f.probes))),
 )
 FIGURES: tuple[Column[Found], ...] = (
+    ("requests", _of_probe(lambda p: f"{p.load.num_requests:,}")),
     ("p50 ms", _of_probe(lambda p: milliseconds(p.load.latency.p50_ms))),
     ("p99 ms", _of_probe(lambda p: milliseconds(p.load.latency.p99_ms))),
     ("kept", _of_probe(lambda p: percent(p.under_load.kept))),

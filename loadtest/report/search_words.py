@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from loadtest.figures.probe import Found, Goal, Probe
-from loadtest.report.wording import multiple, per_second
+from loadtest.report.wording import NONE, multiple, per_second
 
 NOT_FOUND = "none"
 
@@ -30,11 +30,17 @@ def lead(found: Sequence[Found], goal: Goal) -> str:
     best, least = held[0], held[-1]
     assert best.rate is not None
     assert least.rate is not None
-    text = f"{best.case.name} holds up to {per_second(best.rate)} requests/s"
-    if best is not least:
+    text = f"{best.case.name} holds up to {rate_text(best)} requests/s"
+    if best is not least and not (best.is_generator_limited or least.is_generator_limited):
         ratio = multiple(best.rate / least.rate)
         text += f", {ratio} the {per_second(least.rate)} requests/s of {least.case.name}"
     return f"{text}; to hold is {goal}."
+
+
+def failed_text(found: Found) -> str:
+    if found.failed_rate is None:
+        return NONE
+    return f"{per_second(found.failed_rate)}" + ("*" if found.failed_by_generator else "")
 
 
 def warnings(found: Sequence[Found]) -> list[str]:

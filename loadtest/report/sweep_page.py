@@ -14,13 +14,15 @@ from loadtest.report.plot_surface import draw_surface
 from loadtest.report.plot_sweep import draw_brown_out
 from loadtest.report.probe_figures import case_names, heading, probe_line, probe_to_json
 from loadtest.report.summary import write_csv, write_json
-from loadtest.report.sweep_words import cases_of, difficulty_text, in_order, invalid_text, lead
+from loadtest.report.sweep_words import cases_of, difficulty_text, goal_mark, in_order, invalid_text, lead
 from loadtest.report.wording import exits, milliseconds, per_second, percent
 
 BROWN_OUT_CAPTION = (
     "What gives way as the offered rate grows: requests are answered late, cut short at an earlier stage "
     "(degraded), turned away (shed) or lost (failed). Accuracy of all sent counts a row without an answer as "
-    "wrong; where it falls while that of the answered holds, the server sheds rather than guesses."
+    "wrong; where it falls while that of the answered holds, the server sheds rather than guesses. "
+    "Each probe has rows of its own, so that accuracies differ by chance too, by some points where there are "
+    "a few hundred."
 )
 SURFACE_CAPTION = (
     "Rate and difficulty together, a line for each case: blue is within the goal, yellow about at it, red "
@@ -109,5 +111,5 @@ COLUMNS: tuple[tuple[str, Callable[[Probe], str]], ...] = (
     ("shed", lambda p: percent(p.under_load.shed)),
     ("failed", lambda p: percent(p.under_load.failed)),
     ("exits per stage, %", lambda p: exits(tuple(share.value for share in p.under_load.exit_shares))),
-    ("goal", lambda p: "✓" if p.is_good else "✗"),
+    ("goal", goal_mark),
 )

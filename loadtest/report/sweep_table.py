@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from loadtest.figures.probe import Goal, Probe, Surface
-from loadtest.report.sweep_words import difficulty_text, in_order, invalid_text, lead
+from loadtest.report.sweep_words import difficulty_text, goal_mark, in_order, invalid_text, lead
 from loadtest.report.text_table import Column, TextTable
 from loadtest.report.wording import exits, milliseconds, per_second, percent
 
@@ -35,7 +35,7 @@ LOAD: Sequence[Column[Probe]] = (
     ("shed", lambda p: percent(p.under_load.shed)),
     ("failed", lambda p: percent(p.under_load.failed)),
     ("exits %", lambda p: exits(tuple(share.value for share in p.under_load.exit_shares))),
-    ("goal", lambda p: "✓" if p.is_good else "✗"),
+    ("goal", goal_mark),
 )
 
 

@@ -26,20 +26,37 @@ def difficulty_text(hard_share: float | None) -> str:
     return "as they come" if hard_share is None else f"{hard_share * 100:g}%"
 
 
+def goal_mark(probe: Probe) -> str:
+    """Of a probe that the generator may have spoilt nothing is said."""
+    if not probe.is_valid:
+        return "?"
+    return "✓" if probe.is_good else "✗"
+
+
 def lead(surface: Surface, goal: Goal) -> str:
-    """Up to which rate each case holds, at the difficulty that is swept first."""
-    share = surface.hard_shares[0]
+    """Up to which rate each case holds, at each difficulty."""
+    return " ".join(
+        f"The goal, {goal}, holds{_with(share)}: {_held(surface, share)}." for share in surface.hard_shares
+    )
+
+
+def _with(share: float | None) -> str:
+    return "" if share is None else f", with {difficulty_text(share)} of the rows hard"
+
+
+def _held(surface: Surface, share: float | None) -> str:
     held = [(case.name, _highest(surface.of(case, share))) for case in cases_of(surface)]
-    parts = [f"{name} {'at none' if rate is None else f'up to {per_second(rate)}/s'}" for name, rate in held]
-    rows = "" if share is None else f", with {difficulty_text(share)} of the rows hard"
-    return f"The goal, {goal}, holds{rows}: {', '.join(parts)}."
+    return ", ".join(
+        f"{name} {'at none' if rate is None else f'up to {per_second(rate)}/s'}" for name, rate in held
+    )
 
 
 def _highest(probes: list[Probe]) -> float | None:
-    """Below the first rate that fails: one that holds above it does so by luck."""
+    """Below the first rate that fails: one that holds above it does so by luck. A probe that the generator
+    may have spoilt holds nothing."""
     held = None
     for probe in probes:
-        if not probe.is_good:
+        if not (probe.is_good and probe.is_valid):
             break
         held = probe.rate
     return held

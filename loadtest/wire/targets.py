@@ -38,6 +38,8 @@ def parse_target(url: str, *, allow_remote: bool = False) -> Target:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"URL {url!r}: {error}") from None
+    if "://" not in url:
+        raise ConfigError(f"{url!r} is neither a URL nor one of the commands search, sweep and plan")
     if parts.scheme not in SCHEMES:
         raise ConfigError(f"URL {url!r} begins with none of {', '.join(f'{name}://' for name in SCHEMES)}")
     if not parts.hostname or not port:

@@ -16,7 +16,7 @@ import pytest
 from loadtest.cli import main
 from loadtest.generator.local import WARM_UP_REQUESTS
 from tests.loadtest.tiny_campaign import FAST, rows
-from tests.loadtest.tiny_server import TinyServer
+from tests.loadtest.tiny_server import TinyServer, tiny_server
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -210,6 +210,25 @@ def test_a_plain_model_beside_a_cascade(server: TinyServer, tmp_path: Path) -> N
     # No policy was named, and the server's own is `window`.
     assert cases["tiny", "http"]["quality"]["cost"] == pytest.approx(1.6)
     assert cases["tiny", "http"]["difference"]["accuracy"]["value"] == 0.0
+
+
+def test_two_servers_are_compared_with_each_other(server: TinyServer, tmp_path: Path) -> None:
+    with tiny_server() as second:
+        files = ["--samples", str(rows(tmp_path, "test.npz")), "--out", str(tmp_path / "report")]
+        alone = ["--model", "tiny", "--policies", "window", "--capacity-seconds", "0", "--duration", "0.3"]
+        assert main([server.http_url, second.http_url, *alone, "--rate", "50", *files]) == 0
+    one, other = json.loads((tmp_path / "report" / "summary.json").read_text())["cases"]
+    assert one["difference"] is None
+    assert other["difference"]["accuracy"]["value"] == 0.0
+    assert "Differences to ‘window’" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_what_is_not_measured_can_t_be_asserted(
+    server: TinyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(server, tmp_path, "--capacity-seconds", "0", "--assert", "capacity>1") == 2
+    assert "--assert capacity: with --capacity-seconds 0" in capsys.readouterr().err
+    assert server.num_requests == 0
 
 
 def test_a_spell_without_requests_is_a_block_all_the_same(server: TinyServer, tmp_path: Path) -> None:

@@ -64,6 +64,12 @@ def test_a_model_that_one_of_several_servers_lacks_is_left_out_there(server: Tin
     assert [case.name.split(" over")[0] for case in cases] == ["tiny: full", "tiny: full", "tiny-0"]
 
 
+def test_a_model_without_the_policy_asked_for_is_driven_as_it_is_served(server: TinyServer) -> None:
+    cases = asyncio.run(fetch([server.http_url], ("tiny", "tiny-0"), ("window",)))
+    assert names(cases) == ["tiny: window over http", "tiny-0 over http"]
+    assert cases[1].policy is None
+
+
 def test_what_does_not_fit_is_refused(server: TinyServer) -> None:
     with pytest.raises(
         TargetError, match="'tiny' has no policy 'none'; there are: first, window, full, and @server"

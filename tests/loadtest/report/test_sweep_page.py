@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loadtest.figures.probe import Surface
 from loadtest.report.circumstances import Circumstances
 from loadtest.report.plot_surface import draw_surface
 from loadtest.report.plot_sweep import draw_brown_out
 from loadtest.report.sweep_page import write_sweep
-from loadtest.report.sweep_words import cases_of, difficulty_text, in_order, invalid_text, lead
+from loadtest.report.sweep_words import cases_of, difficulty_text, goal_mark, in_order, invalid_text, lead
 from tests.loadtest.report.made_probes import GOAL, probe, surface
 
 
@@ -28,8 +29,18 @@ def test_cases_stand_in_the_order_of_their_policies() -> None:
 def test_the_lead_tells_up_to_which_rate_each_holds() -> None:
     assert lead(surface(), GOAL) == (
         "The goal, p99 within 50 ms and 99.0% of the rows kept, holds, with 25% of the rows hard: "
-        "first over http up to 400/s, full over http up to 100/s."
+        "first over http up to 400/s, full over http up to 100/s. "
+        "The goal, p99 within 50 ms and 99.0% of the rows kept, holds, with 100% of the rows hard: "
+        "first over http up to 100/s, full over http at none."
     )
+
+
+def test_a_probe_that_the_generator_may_have_spoilt_holds_nothing() -> None:
+    spoilt = probe("first", 100.0, lag_p99_ms=7.0)
+    assert goal_mark(spoilt) == "?"
+    assert [goal_mark(probe("first", 100.0, kept=kept)) for kept in (1.0, 0.4)] == ["✓", "✗"]
+    seen = Surface(rates=(100.0,), hard_shares=(None,), probes=(spoilt,))
+    assert lead(seen, GOAL).endswith("holds: first over http at none.")
 
 
 def test_a_rate_that_holds_above_one_that_fails_does_not_count() -> None:

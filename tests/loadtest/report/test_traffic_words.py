@@ -28,12 +28,12 @@ def test_load_names_rows_arrivals_and_length() -> None:
         "200 requests/s of 1-16 rows, bursty arrivals (gamma gaps, coefficient of variation 4), 30 s each"
     )
     trace = LoadConfig(trace=Path("some/where/day.csv"))
-    assert load_in_words(trace) == "the arrivals of day.csv, 1 row a request, at most 30 s each"
+    assert load_in_words(trace) == "the arrivals of day.csv, 1 row a request"
 
 
 def test_difficulty_is_told_where_it_is_dialled() -> None:
     assert difficulty_in_words(LoadConfig()) == ""
     dialled = LoadConfig(hard_share=0.4, hard_bursts=HardBursts(on_s=2, period_s=10))
     assert difficulty_in_words(dialled).startswith(
-        "a share of 40% hard rows and every row hard in the last 2 of every 10 s; hard is"
+        "40% of the rows hard and every row hard in the last 2 of every 10 s; hard is"
     )

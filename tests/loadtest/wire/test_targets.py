@@ -36,7 +36,7 @@ def test_remote_must_be_allowed() -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("127.0.0.1:8000", "begins with none of http://, https://, grpc://, grpcs://"),
+        ("127.0.0.1:8000", "is neither a URL nor one of the commands search, sweep and plan"),
         ("ftp://127.0.0.1:8000", "begins with none of"),
         ("http://127.0.0.1", "needs a host and a port"),
         ("http://:8000", "needs a host and a port"),
