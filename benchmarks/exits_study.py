@@ -6,7 +6,7 @@ FOLDER holds cifar-10-batches-py/. Trains a small first member and a larger seco
 `small-cpu` (hours on 2 busy cores; what is in runs/cifar10-study is gone on with or taken as it is), exports
 them as a cascade of two stages with gears, serves it on one core and loads it from another, by the commands
 that a user types. Reports go to reports/cifar10-study, and what is kept of them to
-benchmarks/results/exits_study/. 20 minutes once the members are trained; --seconds makes it shorter.
+benchmarks/results/exits_study/. 15 minutes with --seconds 3, once the members are trained.
 """
 
 import argparse

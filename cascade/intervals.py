@@ -2,12 +2,26 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its 95% interval; NaN where there was nothing to estimate it from."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_known(self) -> bool:
+        return not math.isnan(self.value)
 
 
 def share_interval(

@@ -5,7 +5,7 @@ Written as each phase ends, so that a failure later on does not lose what was me
 
 import glob
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +38,16 @@ class RawFiles:
     def save_block(self, case: Case, number: int, samples: LoadSamples) -> None:
         self._save(f"load-{file_name(case)}.{number:04}", samples.arrays())
 
-    def join_blocks(self, cases: Sequence[Case]) -> None:
-        """One file for each case, in the place of one for each block."""
-        for case in cases:
-            paths = sorted(self._folder.glob(f"load-{glob.escape(file_name(case))}.[0-9]*.npz"))
-            parts = [_arrays_of(path) for path in paths]
-            whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            starts = np.cumsum([0, *(len(part["status"]) for part in parts)])
-            request = [p["row_request"] + start for p, start in zip(parts, starts, strict=False)]
-            self._save(f"load-{file_name(case)}", whole | {"row_request": np.concatenate(request)})
-            for path in paths:
-                path.unlink()
+    def join_blocks(self, case: Case, samples: LoadSamples) -> None:
+        """All of them in one file, in the place of one for each block."""
+        self.save_load(case, samples)
+        for path in self._folder.glob(f"load-{glob.escape(file_name(case))}.[0-9]*.npz"):
+            path.unlink()
 
     def _save(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._folder.mkdir(exist_ok=True)
         path = self._folder / f"{name}.npz"
         np.savez_compressed(path, allow_pickle=False, **dict[str, Any](arrays))
-
-
-def _arrays_of(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
 
 
 def file_name(case: Case) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from cascade.intervals import share_interval
+from cascade.intervals import Estimate, share_interval
 from cascade.metrics import aurc
 from cascade.objectives.class_decision import ClassDecision
 from cascade.objectives.objective import Objective
@@ -16,19 +16,6 @@ from cascade.report.judged import Judged
 from cascade.report.resampling import Resamples, Rows, Statistic, interval
 from cascade.scores import Array
 from cascade.verdict import TargetCheck, deployed_figure, verdict
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its 95% interval; NaN where there was nothing to estimate it from."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def is_known(self) -> bool:
-        return not math.isnan(self.value)
 
 
 @dataclass(frozen=True, kw_only=True)

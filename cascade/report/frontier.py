@@ -8,8 +8,8 @@ import numpy as np
 
 from cascade.fitting.budget import stage_costs
 from cascade.fitting.fit import FitSettings, fit
+from cascade.intervals import Estimate
 from cascade.objectives.objective import Objective
-from cascade.report.figures import Estimate
 from cascade.report.judged import Judged, Yardstick
 from cascade.report.policies import OURS, PAPER, Named, settings_of
 from cascade.report.resampling import Resamples, Rows, interval

@@ -5,9 +5,10 @@ from html import escape
 from typing import Any
 
 from cascade.fitting.budget import stage_costs
+from cascade.intervals import Estimate
 from cascade.objectives.class_decision import ClassDecision
 from cascade.objectives.objective import Objective
-from cascade.report.figures import Estimate, Figures
+from cascade.report.figures import Figures
 from cascade.report.plot_style import policy_colours
 from cascade.report.results import Results
 from cascade.report.wording import (

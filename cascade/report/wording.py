@@ -3,11 +3,11 @@
 import math
 from functools import singledispatch
 
+from cascade.intervals import Estimate
 from cascade.objectives.class_decision import ClassDecision
 from cascade.objectives.detection import FprAtTpr
 from cascade.objectives.objective import Objective
 from cascade.objectives.selective import Accuracy, CoverageAtRisk, RiskAtCoverage
-from cascade.report.figures import Estimate
 
 NONE = "–"
 

@@ -21,7 +21,8 @@ DEFAULT = CapacityConfig()
 
 def run(arguments: Sequence[str]) -> int:
     options = make_parser().parse_intermixed_args(arguments)
-    config, assertions = config_of(options), tuple(map(parse_assertion, options.asserted))
+    assertions = tuple(map(parse_assertion, options.asserted))
+    config = config_of(options, assertions)
     if config.capacity.seconds == 0 and any(each.figure == "capacity" for each in assertions):
         raise ConfigError("--assert capacity: with --capacity-seconds 0 it is not measured")
     with session(options, arguments) as running:
@@ -47,7 +48,7 @@ def exit_status(results: Results, assertions: Sequence[Assertion], verdicts: Seq
     return 0 if holds else FAILED_ASSERTION
 
 
-def config_of(options: argparse.Namespace) -> Config:
+def config_of(options: argparse.Namespace, assertions: Sequence[Assertion]) -> Config:
     """Raises ConfigError. Asks no server."""
     return Config(
         subject=subject_of(options),
@@ -60,11 +61,7 @@ def config_of(options: argparse.Namespace) -> Config:
         generation=generation_of(options),
         baseline=options.baseline,
         objective_ms=options.objective,
-        asserted=tuple(
-            assertion.contender
-            for assertion in map(parse_assertion, options.asserted)
-            if assertion.contender is not None
-        ),
+        asserted=tuple(assertion.contender for assertion in assertions if assertion.contender is not None),
     )
 
 

@@ -47,8 +47,7 @@ def config_of(options: argparse.Namespace) -> PlanConfig:
     expect_whole("--max-batch-rows", options.max_batch_rows, MAX_ROWS_PER_REQUEST)
     if load.arrivals != "poisson":
         raise ConfigError(f"--arrivals {load.arrivals}: a plan is for Poisson arrivals")
-    generation = generation_of(options)
-    if generation.processes > 1:
+    if generation_of(options).processes > 1:
         raise ConfigError("--processes: a plan is measured by one process")
     if load.rows_per_request.least != load.rows_per_request.most:
         raise ConfigError("--rows-per-request: a plan is for requests of one size")
@@ -73,7 +72,6 @@ def config_of(options: argparse.Namespace) -> PlanConfig:
         check_rates=rates,
         max_replicas=options.max_replicas,
         max_batch_rows=options.max_batch_rows,
-        generation=generation,
     )
 
 

@@ -29,9 +29,8 @@ def add_report(group: argparse._ArgumentGroup) -> None:
 
 @dataclass(frozen=True)
 class Session:
-    """`folder` is where the report is written, before it is `out`."""
+    """`folder` is where the report is written, before it is published."""
 
-    out: Path
     folder: Path
     around: Circumstances
 
@@ -54,4 +53,4 @@ def session(options: argparse.Namespace, command: Sequence[str]) -> Iterator[Ses
         machine=this_machine(),
     )
     with published(options.out, overwrite=options.overwrite) as folder:
-        yield Session(options.out, folder, around)
+        yield Session(folder, around)

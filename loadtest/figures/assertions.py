@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cascade.intervals import Estimate
 from loadtest.errors import ConfigError
-from loadtest.figures.quality import Share
 from loadtest.figures.results import CaseResult, Results
 
 FORM = re.compile(r"(?:(?P<contender>.+):)?\s*(?P<figure>[a-z0-9_]+)\s*(?P<sign><=|>=|<|>)(?P<value>[^<>=]+)")
@@ -22,7 +22,7 @@ UNITS = {"": 1.0, "us": 1e-3, "ms": 1.0, "s": 1e3, "%": 0.01}
 VALUE = re.compile(r"([0-9.eE+-]+?)\s*(us|ms|s|%|)")
 
 
-def _value(share: Share | None) -> float | None:
+def _value(share: Estimate | None) -> float | None:
     return share.value if share is not None and share.is_known else None
 
 

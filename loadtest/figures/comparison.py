@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.intervals import bootstrap_interval
+from cascade.intervals import Estimate, bootstrap_interval
 from cascade.metrics import cost_macs
-from loadtest.figures.quality import Share
 from loadtest.generator.closed_loop import ClosedLoopRun
 from loadtest.generator.load_samples import LoadSamples, RequestSamples
 from loadtest.measure.census import Census
@@ -31,19 +30,19 @@ class Difference:
     baseline, of the census; `accuracy_under_load` of all rows sent. `p50`, `p99` and `capacity` are ratios,
     contender over baseline; their interval is NaN where there are too few blocks."""
 
-    accuracy: Share
-    coverage: Share
-    risk: Share
+    accuracy: Estimate
+    coverage: Estimate
+    risk: Estimate
     cost: float | None
-    accuracy_under_load: Share
-    p50: Share
-    p99: Share
-    capacity: Share | None
+    accuracy_under_load: Estimate
+    p50: Estimate
+    p99: Estimate
+    capacity: Estimate | None
 
 
 def quality_difference(
     one: Census, other: Census, samples: Samples, statistic: Callable[[Census, Array], float]
-) -> Share:
+) -> Estimate:
     """Of a statistic of a census in which each row counts as often as its weight says."""
     groups = np.arange(len(samples)) if samples.groups is None else samples.groups
 
@@ -83,7 +82,7 @@ def cost_difference(one: Census, other: Census) -> float | None:
     return macs / theirs.stage_macs[0]
 
 
-def accuracy_under_load(one: LoadSamples, other: LoadSamples, samples: Samples) -> Share:
+def accuracy_under_load(one: LoadSamples, other: LoadSamples, samples: Samples) -> Estimate:
     """Both were sent the same rows, in the same order. The wider of two intervals: by sample, since a row
     sent often is one row, and by block, since a stall that costs many rows their answer is one stall."""
     assert samples.labels is not None
@@ -99,7 +98,7 @@ def accuracy_under_load(one: LoadSamples, other: LoadSamples, samples: Samples) 
     return max(intervals, key=lambda share: share.high - share.low if math.isfinite(share.low) else -1.0)
 
 
-def latency_ratio(one: RequestSamples, other: RequestSamples, percent: float) -> Share:
+def latency_ratio(one: RequestSamples, other: RequestSamples, percent: float) -> Estimate:
     """Of a percentile; blocks are drawn as wholes, and of both together. Infinite latencies rank last."""
     blocks, index = np.unique(one.block, return_inverse=True)
     other_index = np.searchsorted(blocks, other.block)
@@ -119,20 +118,22 @@ def weighted_percentile(values: Array, weight: Array, percent: float) -> float:
     return float(values[order][np.searchsorted(sums, percent / 100 * sums[-1])])
 
 
-def capacity_ratio(one: Sequence[ClosedLoopRun], other: Sequence[ClosedLoopRun]) -> Share:
+def capacity_ratio(one: Sequence[ClosedLoopRun], other: Sequence[ClosedLoopRun]) -> Estimate:
     """The median of the turns' ratios, and their range in the place of an interval."""
     pairs = zip(one, other, strict=True)
     ratios = [a.rows_per_s / b.rows_per_s for a, b in pairs if b.rows_per_s > 0]
     if not ratios:
-        return Share(math.nan, math.nan, math.nan)
-    return Share(float(np.median(ratios)), min(ratios), max(ratios))
+        return Estimate(math.nan, math.nan, math.nan)
+    return Estimate(float(np.median(ratios)), min(ratios), max(ratios))
 
 
-def _with_interval(statistic: Callable[[Array], float], weight: Array, groups: NDArray[np.integer]) -> Share:
+def _with_interval(
+    statistic: Callable[[Array], float], weight: Array, groups: NDArray[np.integer]
+) -> Estimate:
     """NaN where a resample has no finite value: too many of its requests had no answer."""
     value, seen = statistic(weight), list[float]()
     if len(np.unique(groups)) < LEAST_BLOCKS or not math.isfinite(value):
-        return Share(value, math.nan, math.nan)
+        return Estimate(value, math.nan, math.nan)
 
     def finite(counts: Array) -> float:
         seen.append(statistic(counts))
@@ -140,4 +141,4 @@ def _with_interval(statistic: Callable[[Array], float], weight: Array, groups: N
 
     low, high = bootstrap_interval(finite, [groups])
     is_known = all(map(math.isfinite, seen))
-    return Share(value, low, high) if is_known else Share(value, math.nan, math.nan)
+    return Estimate(value, low, high) if is_known else Estimate(value, math.nan, math.nan)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.cascade_file import Cascade
-from cascade.intervals import share_interval
+from cascade.intervals import Estimate, share_interval
 from cascade.metrics import aurc, cost_macs, selective_risk
 from loadtest.measure.census import Census
 from loadtest.traffic.samples import Samples
@@ -19,19 +19,6 @@ Mask = NDArray[np.bool_]
 COST_TOLERANCE = 1e-9
 NO_STATISTICS = "the server's statistics could not be read"
 OTHER_TRAFFIC = "other traffic reached the server"
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of rows with its 95% interval; all NaN where there are no rows to take it of."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def is_known(self) -> bool:
-        return not math.isnan(self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +44,17 @@ class Quality:
     is the share of rows with the label of the contender that runs all members. A plain model has no cost, and
     where none runs all members there is no agreement."""
 
-    accuracy: Share
-    coverage: Share
-    risk: Share
-    exit_shares: tuple[Share, ...]
+    accuracy: Estimate
+    coverage: Estimate
+    risk: Estimate
+    exit_shares: tuple[Estimate, ...]
     exit_reasons: dict[str, int]
     cost_macs: float | None
     cost: float | None
     aurc: float
     cost_check: CostCheck | None
-    agreement: Share | None
-    ood_accepted: Share | None
+    agreement: Estimate | None
+    ood_accepted: Estimate | None
     num_degraded: int
 
     @property
@@ -102,20 +89,20 @@ def judge(
 
 def exit_shares(
     exit_stage: NDArray[np.int32], num_stages: int, groups: NDArray[np.int64] | None
-) -> tuple[Share, ...]:
+) -> tuple[Estimate, ...]:
     return tuple(share(exit_stage == stage, groups) for stage in range(1, num_stages + 1))
 
 
-def share(hits: Mask, groups: NDArray[np.int64] | None = None) -> Share:
+def share(hits: Mask, groups: NDArray[np.int64] | None = None) -> Estimate:
     low, high = share_interval(hits, groups)
-    return Share(float(hits.mean()) if len(hits) else math.nan, low, high)
+    return Estimate(float(hits.mean()) if len(hits) else math.nan, low, high)
 
 
-def risk(accepted: Mask, correct: Mask, groups: NDArray[np.int64] | None) -> Share:
+def risk(accepted: Mask, correct: Mask, groups: NDArray[np.int64] | None) -> Estimate:
     if not accepted.any():
-        return Share(math.nan, math.nan, math.nan)
+        return Estimate(math.nan, math.nan, math.nan)
     low, high = share_interval(~correct[accepted], None if groups is None else groups[accepted])
-    return Share(selective_risk(accepted, correct), low, high)
+    return Estimate(selective_risk(accepted, correct), low, high)
 
 
 def check_cost(census: Census, cascade: Cascade, reported_macs: float) -> CostCheck:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.intervals import Estimate
 from cascade.metrics import cost_macs
 from loadtest.case import Case
-from loadtest.figures.quality import Share, exit_shares, risk, share
+from loadtest.figures.quality import exit_shares, risk, share
 from loadtest.generator.load_samples import LoadSamples
 from loadtest.traffic.samples import Samples
 from loadtest.wire.client import Status
@@ -24,12 +25,12 @@ class UnderLoad:
     stage 1, of the answered. `kept` are the good rows as a share of those, among the same rows, that the
     contender answers right without load: what the load takes away, whatever the accuracy."""
 
-    accuracy: Share
-    answered_accuracy: Share
-    coverage: Share
-    risk: Share
-    agreement: Share | None
-    exit_shares: tuple[Share, ...]
+    accuracy: Estimate
+    answered_accuracy: Estimate
+    coverage: Estimate
+    risk: Estimate
+    agreement: Estimate | None
+    exit_shares: tuple[Estimate, ...]
     cost: float | None
     degraded: float
     shed: float
@@ -86,7 +87,7 @@ def _agreement(
     reference: NDArray[np.int64] | None,
     sample: NDArray[np.int64],
     groups: NDArray[np.int64],
-) -> Share | None:
+) -> Estimate | None:
     return None if reference is None else share(labels == reference[sample], groups)
 
 

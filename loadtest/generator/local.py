@@ -127,13 +127,15 @@ class LocalGenerator:
         """Bodies of all requests; those of the same rows are one object."""
         client, outputs = self._clients[case.key], case.served.asked(LEAN_OUTPUTS)
         distinct: dict[bytes, Request] = {}
+        requests = []
         for part in parts:
             key = part.tobytes()
             if key not in distinct:
                 inputs = self._samples.take(part)
                 ask = Ask(inputs=inputs, outputs=outputs, policy=case.policy, timeout_us=timeout_us)
                 distinct[key] = client.encode(ask)
-        return [distinct[part.tobytes()] for part in parts]
+            requests.append(distinct[key])
+        return requests
 
 
 async def _make_ready(client: Client, requests: Sequence[Request]) -> None:

@@ -55,8 +55,8 @@ async def run_open_loop(
     start: float | None = None,
 ) -> OpenLoopRun:
     """`settled` is told of each request whether it was answered, and its latency in seconds. `start` is the
-    time of arrival 0.0 on `time.perf_counter`, which processes of one machine share; soon
-    where none is given."""
+    time of arrival 0.0 on `time.perf_counter`, which processes of one machine share; soon where none is
+    given."""
     return await _OpenLoop(client, requests, schedule, load, settled).run(start)
 
 

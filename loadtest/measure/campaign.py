@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,15 +59,13 @@ class Capacity:
 
 @dataclass(frozen=True, kw_only=True)
 class Campaign:
-    """All that was asked and measured, nothing yet computed from it. `ranks` is None where no difficulty was
-    asked for."""
+    """All that was asked and measured, nothing yet computed from it."""
 
     config: Config
     cases: tuple[Case, ...]
     baseline: str
     samples: Samples
     ood: Samples | None
-    ranks: Ranks | None
     schedule: Schedule
     censuses: Mapping[CaseId, Census]
     loads: Mapping[CaseId, Load]
@@ -116,7 +114,7 @@ class Bench:
     samples: Samples
     ood: Samples | None
     progress: Progress
-    ranks: Ranks | None = field(default=None)
+    ranks: Ranks | None = None
 
     async def load(self, case: Case, schedule: Schedule, load: LoadConfig, block: int = 0) -> Load:
         """One spell, all requests settled."""
@@ -200,11 +198,10 @@ async def run_campaign(config: Config, progress: Progress, raw: RawFiles) -> Cam
     """What was measured goes to `raw` as soon as it is there."""
     load = config.load
     async with open_bench(config.subject, config.generation, progress) as opened:
-        bench = opened
-        compared = baseline(bench.cases, config.baseline)
+        compared = baseline(opened.cases, config.baseline)
         for name in config.asserted:
-            check_contender(bench.cases, name, "--assert")
-        bench = await bench.ranked(is_dialled=load.is_dialled)
+            check_contender(opened.cases, name, "--assert")
+        bench = await opened.ranked(is_dialled=load.is_dialled)
         schedule = checked_schedule(load, bench)
         censuses = {}
         for case in bench.cases:
@@ -217,7 +214,6 @@ async def run_campaign(config: Config, progress: Progress, raw: RawFiles) -> Cam
             baseline=compared,
             samples=bench.samples,
             ood=bench.ood,
-            ranks=bench.ranks,
             schedule=schedule,
             censuses=censuses,
             loads=await _in_turns(bench, load, schedule, raw),
@@ -261,8 +257,10 @@ async def _in_turns(bench: Bench, load: LoadConfig, schedule: Schedule, raw: Raw
             part = parts[case_id(block.case)]
             part.append(await bench.load(block.case, spell, load, block.number))
             raw.save_block(block.case, block.number, part[-1].samples)
-    raw.join_blocks(bench.cases)
-    return {key: _together(each) for key, each in parts.items()}
+    loads = {key: _together(each) for key, each in parts.items()}
+    for case in bench.cases:
+        raw.join_blocks(case, loads[case_id(case)].samples)
+    return loads
 
 
 def schedule_s(load: LoadConfig, schedule: Schedule) -> float:
@@ -281,11 +279,7 @@ def _together(parts: Sequence[Load]) -> Load:
 async def _saturated(bench: Bench, capacity: CapacityConfig, seed: int) -> dict[CaseId, Capacity]:
     if capacity.seconds == 0:
         return {}
-    turn = CapacityConfig(
-        seconds=capacity.seconds / CAPACITY_TURNS,
-        in_flight=capacity.in_flight,
-        rows_per_request=capacity.rows_per_request,
-    )
+    turn = replace(capacity, seconds=capacity.seconds / CAPACITY_TURNS)
     parts: dict[CaseId, list[Capacity]] = {case_id(case): [] for case in bench.cases}
     for block in draw_blocks(CAPACITY_TURNS, 1.0, bench.cases, seed + 1):
         parts[case_id(block.case)].append(await bench.saturate(block.case, turn, seed + block.number))

@@ -4,8 +4,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from cascade.intervals import Estimate
 from loadtest.figures.comparison import Difference
-from loadtest.figures.quality import Quality, Share
+from loadtest.figures.quality import Quality
 from loadtest.figures.results import CaseResult
 from loadtest.figures.statistics import LoadFigures
 from loadtest.figures.under_load import UnderLoad
@@ -73,12 +74,12 @@ def under_load_to_json(figures: UnderLoad) -> dict[str, Any]:
 
 def difference_to_json(difference: Difference) -> dict[str, Any]:
     return {
-        name: share_to_json(value) if isinstance(value, Share) else value
+        name: share_to_json(value) if isinstance(value, Estimate) else value
         for name, value in vars(difference).items()
     }
 
 
-def share_to_json(share: Share | None) -> dict[str, Any] | None:
+def share_to_json(share: Estimate | None) -> dict[str, Any] | None:
     return asdict(share) if share is not None and share.is_known else None
 
 

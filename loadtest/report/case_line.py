@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+from cascade.intervals import Estimate
 from loadtest.figures.comparison import Difference
-from loadtest.figures.quality import Share
 from loadtest.figures.results import CaseResult
 from loadtest.figures.statistics import LoadFigures
 from loadtest.figures.under_load import UnderLoad
@@ -61,6 +61,6 @@ def _difference_columns(difference: Difference) -> Line:
     return line
 
 
-def share_columns(name: str, share: Share | None) -> Line:
+def share_columns(name: str, share: Estimate | None) -> Line:
     low, high = (None, None) if share is None else (share.low, share.high)
     return {name: None if share is None else share.value, f"{name}_low": low, f"{name}_high": high}

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cascade.intervals import Estimate
 from loadtest.figures.comparison import Difference
-from loadtest.figures.quality import Share
 from loadtest.figures.results import CaseResult, Results
 from loadtest.report.case_table import Cell, Group, Read, case_table
 from loadtest.report.document import beneath
@@ -17,7 +17,7 @@ class Kind:
     """A figure compared: as a difference of shares, or (`is_ratio`) as contender over baseline."""
 
     name: str
-    read: Callable[[Difference], Share | None]
+    read: Callable[[Difference], Estimate | None]
     is_ratio: bool = False
     is_more_better: bool = True
 
@@ -40,7 +40,7 @@ UNDER_LOAD = (
 CAPACITY = Kind(name="rows/s", read=lambda d: d.capacity, is_ratio=True)
 
 
-def is_told_apart(kind: Kind, share: Share) -> bool:
+def is_told_apart(kind: Kind, share: Estimate) -> bool:
     """Whether the interval excludes that there is no difference; False where there is no interval."""
     return share.low > kind.nothing or share.high < kind.nothing
 
@@ -66,14 +66,14 @@ def _column(kind: Kind) -> tuple[str, Read]:
     return kind.name, read
 
 
-def _value(kind: Kind, share: Share) -> str:
+def _value(kind: Kind, share: Estimate) -> str:
     text = f"{share.value:.2f}×" if kind.is_ratio else signed(share.value * 100)
     if not is_told_apart(kind, share):
         return text
     return f"{'▲' if share.value > kind.nothing else '▼'} {text}"
 
 
-def _interval(kind: Kind, share: Share) -> str:
+def _interval(kind: Kind, share: Estimate) -> str:
     if math.isnan(share.low):
         return ""
     if kind.is_ratio:
@@ -81,7 +81,7 @@ def _interval(kind: Kind, share: Share) -> str:
     return f"{signed(share.low * 100)} to {signed(share.high * 100)}"
 
 
-def _class(kind: Kind, share: Share) -> str:
+def _class(kind: Kind, share: Estimate) -> str:
     if not is_told_apart(kind, share):
         return "same"
     return "better" if (share.value > kind.nothing) == kind.is_more_better else "worse"

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+from cascade.report.plot_style import INK
 from loadtest.figures.flow import Exit, Flow, Outflow
-from loadtest.report.plot_style import INK, stage_colours
+from loadtest.report.plot_style import stage_colours
 from loadtest.report.wording import percent
 
 WIDTH = 1120

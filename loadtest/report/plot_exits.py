@@ -5,18 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from cascade.report.plot_style import FAINT, INK
 from loadtest.figures.results import Results
 from loadtest.measure.campaign import case_id
-from loadtest.report.plot_style import (
-    FAINT,
-    INK,
-    ink_on,
-    label,
-    legend_above,
-    new_figure,
-    percent_axis,
-    stage_colours,
-)
+from loadtest.report.plot_style import ink_on, label, legend_above, new_figure, percent_axis, stage_colours
 from loadtest.wire.rows import Rows
 
 # Narrower bars have no room for their figure.

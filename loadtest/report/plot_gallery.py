@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
+from cascade.report.plot_style import BAD, FAINT, INK
 from loadtest.figures.results import Results
 from loadtest.measure.campaign import case_id
-from loadtest.report.plot_style import BAD, FAINT, GOOD, INK, blank_figure
+from loadtest.report.plot_style import GOOD, blank_figure
 from loadtest.traffic.samples import Samples
 from loadtest.wire.rows import Rows
 

@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Transform, offset_copy
 
+from cascade.intervals import Estimate
 from cascade.metrics import risk_coverage
-from loadtest.figures.quality import Share
+from cascade.report.plot_style import FAINT
 from loadtest.figures.results import Results
 from loadtest.measure.campaign import case_id
 from loadtest.report.plot_style import (
-    FAINT,
     contender_colours,
     contender_markers,
     label,
@@ -45,7 +45,7 @@ def draw_cost_and_quality(results: Results) -> Figure | None:
     dodges = dodges_points(costs)
     figure, panels = new_figure(3.9, len(PANELS))
     for axes, (figure_name, title) in zip(panels, PANELS, strict=True):
-        shares: dict[str, Share] = {n: getattr(results.of(n).quality, figure_name) for n in costs}
+        shares: dict[str, Estimate] = {n: getattr(results.of(n).quality, figure_name) for n in costs}
         known = {name: share for name, share in shares.items() if share.is_known}
         for name, share in known.items():
             shift = offset_copy(axes.transData, figure, x=dodges[name], units="points")
@@ -60,7 +60,7 @@ def draw_cost_and_quality(results: Results) -> Figure | None:
 
 
 def _draw_point(
-    axes: Axes, name: str, names: Sequence[str], cost: float, share: Share, shift: Transform
+    axes: Axes, name: str, names: Sequence[str], cost: float, share: Estimate, shift: Transform
 ) -> None:
     axes.errorbar(
         cost,

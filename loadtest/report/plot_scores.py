@@ -6,19 +6,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cascade.policy import Policy
+from cascade.report.plot_style import BAD, PALE, STRANGE
 from cascade.window import NOTHING
 from loadtest.case import Case
 from loadtest.figures.results import Results
 from loadtest.measure.campaign import Campaign, case_id
-from loadtest.report.plot_style import (
-    BAD,
-    PALE,
-    STRANGE,
-    contender_colours,
-    label,
-    legend_above,
-    new_figure,
-)
+from loadtest.report.plot_style import contender_colours, label, legend_above, new_figure
 
 BINS = 40
 

@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cascade.report.plot_style import FAINT, INK
 from loadtest.figures.probe import Found, Goal, Probe
 from loadtest.report.plot_style import (
-    FAINT,
-    INK,
     contender_colours,
     label,
     legend_above,

@@ -5,10 +5,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from cascade.report.plot_style import FAINT, INK
 from loadtest.figures.results import Results
 from loadtest.figures.statistics import latency
 from loadtest.measure.campaign import case_id
-from loadtest.report.plot_style import FAINT, INK, label, log_axis, new_figure, stage_colours
+from loadtest.report.plot_style import label, log_axis, new_figure, stage_colours
 from loadtest.report.wording import milliseconds, percent
 
 ALL = "#9aa5b1"

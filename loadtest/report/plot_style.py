@@ -14,22 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-INK = "#1f2933"
-FAINT = "#7b8794"
-PALE = "#a9d6f5"
-GRID = "#e4e7eb"
+from cascade.report.plot_style import FAINT, GRID, INK, KNOWN
+
 GOOD = "#2f855a"
-BAD = "#c53030"
-STRANGE = "#6b46c1"
-# Told apart with any colour vision; after Okabe & Ito. A policy of a usual name has the colour that it has in
-# the report of its fit.
-KNOWN = {
-    "first": "#6b7280",
-    "threshold": "#e69f00",
-    "paper": "#009e73",
-    "window": "#0072b2",
-    "full": "#cc79a7",
-}
+# A policy of a usual name has the colour that it has in the report of its fit; these are for others.
 OTHERS = ("#d55e00", "#56b4e9", "#a16207", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#6b7280")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
 # Of the colour map of stages; its lightest part is too near to white.

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from cascade.report.plot_style import INK
 from loadtest.case import Case
 from loadtest.figures.probe import Goal, Probe, Surface
-from loadtest.report.plot_style import INK, ink_on, label, new_figure
+from loadtest.report.plot_style import ink_on, label, new_figure
 from loadtest.report.sweep_words import cases_of, difficulty_text
 from loadtest.report.wording import milliseconds, percent
 

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from cascade.report.plot_style import INK
 from loadtest.case import Case
 from loadtest.figures.probe import Goal, Probe, Surface
 from loadtest.report.plot_style import (
-    INK,
     contender_colours,
     contender_markers,
     label,

@@ -8,13 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from cascade.report.plot_style import BAD, FAINT, INK
 from loadtest.figures.results import CaseResult, Results
 from loadtest.figures.timeline import Timeline, timeline
 from loadtest.measure.campaign import case_id
 from loadtest.report.plot_style import (
-    BAD,
-    FAINT,
-    INK,
     contender_colours,
     label,
     legend_above,

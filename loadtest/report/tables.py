@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from loadtest.figures.quality import Share
+from cascade.intervals import Estimate
 from loadtest.figures.results import CaseResult, Results
 from loadtest.figures.statistics import Latency
 from loadtest.report.case_table import Group, Read, case_table
@@ -162,7 +162,7 @@ def _known_tail(latency: Latency) -> str:
     return milliseconds(latency.p99_ms) if latency.num_samples >= LEAST_FOR_P99 else NONE
 
 
-def _share(share: Share | None) -> str:
+def _share(share: Estimate | None) -> str:
     if share is None or not share.is_known:
         return NONE
     return beneath(percent(share.value), f"{share.low * 100:.1f} to {share.high * 100:.1f}")

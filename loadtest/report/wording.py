@@ -2,7 +2,7 @@
 
 import math
 
-from loadtest.figures.quality import Share
+from cascade.intervals import Estimate
 from loadtest.figures.results import CaseResult
 
 NONE = "–"
@@ -15,7 +15,7 @@ def percent(value: float, digits: int = 1) -> str:
     return NONE if math.isnan(value) else f"{value * 100:.{digits}f}%"
 
 
-def estimate(share: Share) -> str:
+def estimate(share: Estimate) -> str:
     """`94.2% [92.1, 95.8]`."""
     if not share.is_known:
         return NONE

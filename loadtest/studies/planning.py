@@ -1,7 +1,7 @@
 """What a plan is made of, measured: exit shares, service curves, the router's own time; and its check."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,6 @@ class PlanConfig:
     calm_rate: float = 20.0
     check_rates: tuple[float, ...] = ()
     max_replicas: int = 64
-    generation: Generation = field(default_factory=Generation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,7 @@ class Planned:
 
 
 async def run_plan(config: PlanConfig, progress: Progress, raw: RawFiles) -> Planned:
-    async with open_bench(config.subject, config.generation, progress) as opened:
+    async with open_bench(config.subject, Generation(), progress) as opened:
         bench = await opened.ranked(is_dialled=config.load.is_dialled)
         case = bench.cases[0]
         if case.cascade is None:

@@ -36,9 +36,11 @@ class Schedule:
 
     def between(self, begin_s: float, end_s: float) -> "Schedule":
         """The requests of a spell, which begins at 0."""
-        begin, end = np.searchsorted(self.intended_s, [begin_s, end_s])
-        part = self.taken(slice(int(begin), int(end)))
-        return Schedule(part.intended_s - begin_s, part.rows, part.offsets)
+        begin, end = (int(i) for i in np.searchsorted(self.intended_s, [begin_s, end_s]))
+        offsets = self.offsets[begin : end + 1]
+        return Schedule(
+            self.intended_s[begin:end] - begin_s, self.rows[offsets[0] : offsets[-1]], offsets - offsets[0]
+        )
 
     def taken(self, which: slice) -> "Schedule":
         chosen = np.arange(len(self))[which]

@@ -1,6 +1,6 @@
 """How a target is spoken to, whatever is asked of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -10,7 +10,7 @@ class WireOptions:
     place of the system's authorities, `certificate` and `key` who we are. `is_json`: tensors as JSON rather
     than binary (HTTP alone). `output` as in `served.served_plain`."""
 
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None

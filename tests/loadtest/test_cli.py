@@ -76,6 +76,11 @@ def test_what_a_report_holds(server: TinyServer, tmp_path: Path) -> None:
         ("window", "grpc"),
     ]
     assert float(lines[0]["cost"]) == pytest.approx(1.6)
+    censuses, loads = (
+        {f"{kind}-{policy}-{over}.npz" for policy in ("window", "first") for over in ("http", "grpc")}
+        for kind in ("census", "load")
+    )
+    assert {path.name for path in (report / "raw").iterdir()} == {"schedule.npz", *censuses, *loads}
     schedule = np.load(report / "raw" / "schedule.npz")
     for name in ("window-http", "window-grpc", "first-http"):
         raw = np.load(report / "raw" / f"load-{name}.npz")

@@ -56,6 +56,19 @@ def test_a_search_finds_nothing_where_a_third_is_refused(server: TinyServer, tmp
     assert all("rows are kept" in probe["missed"] for probe in found["probes"])
 
 
+def test_a_probe_that_the_generator_may_have_spoilt_is_sent_again_and_holds_nothing(
+    server: TinyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loadtest.figures.statistics.LAG_LIMIT_MS", 0.0)
+    limits = ["--start-rate", "40", "--least-rate", "40", "--probe-seconds", "0.3"]
+    code, summary = run("search", server, tmp_path, "--policies", "window", "--objective", "p50<5s", *limits)
+    assert code == 0
+    (found,) = summary["found"]
+    assert found["rate"] is None
+    assert [probe["is_good"] for probe in found["probes"]] == [True] * 3
+    assert [probe["rate"] for probe in found["probes"]] == [40.0] * 3
+
+
 def test_a_sweep_is_every_contender_at_every_rate_and_difficulty(server: TinyServer, tmp_path: Path) -> None:
     """Without `max_stages`, which the tiny server passes over, its first stage is as sure as its label."""
     easy, hard = np.full(7, 0.1), np.full(3, 0.9)
@@ -143,6 +156,11 @@ def test_a_plan_of_a_real_server_and_its_check(tmp_path: Path, capsys: pytest.Ca
     assert all(number >= 1 for number in summary["plan"]["replicas"].values())
     assert summary["full"] is not None
     assert sum(summary["exits"]) == pytest.approx(1.0)
+    with (tmp_path / "report" / "summary.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["member"], int(line["replicas"])) for line in lines] == list(
+        summary["plan"]["replicas"].items()
+    )
     (check,) = summary["checks"]
     assert {line["figure"] for line in check["figures"]} == {
         "p50_ms",

@@ -93,7 +93,8 @@ def raw(name: str, array: np.ndarray) -> bytes:
 class TinyServer:
     """Knobs may be turned while it runs. `stall_at`, `strike_at` and `refuse_every` count inference requests
     from 1, a census's and a warm-up's too; `strike` is the signal that its process then sends to itself.
-    `control` holds JSON by path, answered in the place of what belongs there."""
+    `parameters` are those of the last request over HTTP. `control` holds JSON by path, answered in the place
+    of what belongs there."""
 
     http_port: int = 0
     grpc_port: int = 0
@@ -108,6 +109,7 @@ class TinyServer:
     is_statistics_broken: bool = False
     control: dict[str, Any] = field(default_factory=dict)
     num_requests: int = 0
+    parameters: dict[str, Any] = field(default_factory=dict)
     executed: dict[str, int] = field(default_factory=lambda: {"tiny": 0, "tiny-0": 0, "tiny-1": 0})
 
     @property
@@ -193,7 +195,8 @@ class Http:
         body = await request.read()
         split = int(request.headers.get("Inference-Header-Content-Length", len(body)))
         head = json.loads(body[:split])
-        policy = head.get("parameters", {}).get("policy", "window")
+        self._server.parameters = head.get("parameters", {})
+        policy = self._server.parameters.get("policy", "window")
         (x,) = head["inputs"]
         data = np.array(x["data"], "<f4").tobytes() if "data" in x else body[split:]
         outputs = self._server.infer(data, x["shape"], policy, request.match_info["name"])

@@ -7,11 +7,12 @@ import pytest
 
 from cascade.evaluate import evaluate
 from cascade.fitting.fit import FitSettings, fit
+from cascade.intervals import Estimate
 from cascade.metrics import risk_coverage
 from cascade.objectives.parse import parse_objective
 from cascade.policy import Policy
 from cascade.report import frontier, resampling
-from cascade.report.figures import Estimate, figures_of, verdict_on
+from cascade.report.figures import figures_of, verdict_on
 from cascade.report.frontier import Line, Point, gain_over
 from cascade.report.judged import yardstick_of
 from cascade.report.plot_reliability import reliability

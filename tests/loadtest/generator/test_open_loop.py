@@ -4,8 +4,10 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import uvloop
 
 from loadtest.figures.statistics import LoadFigures, load_figures
 from loadtest.generator.load_samples import LoadSamples, load_samples
@@ -13,9 +15,9 @@ from loadtest.generator.open_loop import run_open_loop
 from loadtest.generator.usage import GeneratorUsage
 from loadtest.measure.server_usage import ServerUsage
 from loadtest.traffic.load import LoadConfig
-from loadtest.traffic.rate import constant_rate
+from loadtest.traffic.rate import constant_rate, parse_rate
 from loadtest.traffic.schedule import Schedule, draw_schedule, scheduled
-from loadtest.wire.client import Ask, Status
+from loadtest.wire.client import Ask, Reply, Request, Status
 from loadtest.wire.clients import open_clients
 from loadtest.wire.options import WireOptions
 from loadtest.wire.served import LEAN_OUTPUTS, served_cascade
@@ -132,14 +134,25 @@ def test_a_request_may_be_given_up_before_it_was_sent(server: TinyServer) -> Non
     assert seen.service is not None and seen.service.num_samples == 2
 
 
-def test_requests_given_up_before_they_began_leave_their_slots(server: TinyServer) -> None:
-    """All that come while the server stands still are given up; those after it are answered."""
-    server.stall_s, server.stall_at = 0.5, 5
-    config = load(400.0, duration_s=1.5, timeout_s=0.05, max_in_flight=4)
-    samples, seen = figures_of(server.http_url, config)
-    assert seen.statuses["timeout"] > 100
-    late = samples.requests.intended_s > 1.2
-    assert (samples.requests.status[late] == Status.OK).mean() > 0.9
+class SlowSender:
+    """Answers each request 8 ms after it was sent."""
+
+    async def send(self, request: Request) -> Reply:
+        await asyncio.sleep(0.008)
+        return Reply(Status.OK)
+
+
+def test_a_request_given_up_before_it_began_leaves_its_slot() -> None:
+    """First three times as many come as four slots can send, so that the next in line is always at its
+    deadline; then few, which find the slots free."""
+    config = load(duration_s=3.0, timeout_s=0.05, max_in_flight=4)
+    schedule = draw_schedule(replace(config, rate=parse_rate("1500,1500,50")), 1)
+    requests = [Request(b"")] * len(schedule)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        run = runner.run(run_open_loop(SlowSender(), requests, schedule, config, lambda _, __: None))
+    answered = np.array([reply.status is Status.OK for reply in run.replies])
+    assert (~answered[run.intended_s < 2.0]).sum() > 1000
+    assert answered[run.intended_s > 2.2].mean() > 0.5
 
 
 def test_a_dead_server_gives_broken_samples() -> None:

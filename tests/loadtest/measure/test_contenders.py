@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,10 @@ def test_the_server_s_own_choice_is_asked_for_by_naming_no_policy(server: TinySe
 
 def test_what_the_server_chooses_is_no_baseline_while_a_policy_is_told_to_run_all(server: TinyServer) -> None:
     served, named = asyncio.run(fetch([server.http_url], ("tiny",), ("@server", "full")))
+    assert served.cascade is not None
+    full_by_default = replace(served.served, cascade=replace(served.cascade, default_policy="full"))
+    served = replace(served, served=full_by_default)
+    assert served.kind == "full"
     assert not served.runs_all and named.runs_all
     assert baseline((served, named), None) == "full"
 

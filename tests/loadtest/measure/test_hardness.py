@@ -35,21 +35,26 @@ def rank(server: TinyServer, calibration: Path | None = None, **samples: Any) ->
     return asyncio.run(ranked())
 
 
-def test_samples_are_ranked_among_themselves(server: TinyServer) -> None:
-    assert rank(server).tolist() == [0.125, 0.875, 0.625, 0.375]
-
-
-def test_or_among_the_calibration_s_rows(server: TinyServer, tmp_path: Path) -> None:
+def scores(names: tuple[str, str]) -> ScoresFile:
+    """The first member is sure of four rows by 0.65 to 0.95."""
     top = np.array([0.65, 0.75, 0.85, 0.95], np.float32)
     first = np.stack([top, 1 - top], axis=1)
-    scores = ScoresFile(
+    return ScoresFile(
         outputs=np.stack([first, np.full_like(first, 0.5)]),
         kind="probabilities",
         labels=np.zeros(4, np.int64),
-        names=("tiny-0", "tiny-1"),
+        names=names,
         macs=(10.0, 30.0),
     )
-    write_scores(tmp_path / "scores.npz", scores)
+
+
+def test_samples_are_ranked_among_themselves(server: TinyServer) -> None:
+    assert rank(server).tolist() == [0.125, 0.875, 0.625, 0.375]
+    assert server.parameters == {"policy": "full", "max_stages": 1}
+
+
+def test_or_among_the_calibration_s_rows(server: TinyServer, tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.npz", scores(("tiny-0", "tiny-1")))
     assert rank(server, tmp_path / "scores.npz").tolist() == [0.25, 1.0, 0.75, 0.5]
 
 
@@ -59,6 +64,12 @@ def test_samples_that_tell_are_believed(server: TinyServer) -> None:
     assert server.num_requests == 0
 
 
-def test_a_calibration_of_another_cascade_is_refused(server: TinyServer, tmp_path: Path) -> None:
+def test_a_calibration_that_is_not_there_or_another_cascade_s_is_refused(
+    server: TinyServer, tmp_path: Path
+) -> None:
     with pytest.raises(SamplesError, match="no such file"):
         rank(server, tmp_path / "none.npz")
+    write_scores(tmp_path / "scores.npz", scores(("other-0", "other-1")))
+    with pytest.raises(SamplesError, match="has no member 'tiny-0'"):
+        rank(server, tmp_path / "scores.npz")
+    assert server.num_requests == 0

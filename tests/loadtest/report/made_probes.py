@@ -2,9 +2,9 @@
 
 import math
 
+from cascade.intervals import Estimate
 from loadtest.case import Case
 from loadtest.figures.probe import Found, Goal, Probe, Surface
-from loadtest.figures.quality import Share
 from loadtest.figures.statistics import GeneratorCheck, Latency, LoadFigures, ServerFigures
 from loadtest.figures.under_load import UnderLoad
 from loadtest.wire.served import served_cascade
@@ -65,8 +65,8 @@ def _load(rate: float, p99_ms: float, lag_p99_ms: float) -> LoadFigures:
     )
 
 
-def _share(value: float) -> Share:
-    return Share(value, value - 0.01, value + 0.01)
+def _share(value: float) -> Estimate:
+    return Estimate(value, value - 0.01, value + 0.01)
 
 
 def _under_load(kept: float, shed: float) -> UnderLoad:

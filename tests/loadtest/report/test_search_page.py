@@ -10,7 +10,7 @@ from loadtest.report.circumstances import Circumstances
 from loadtest.report.plot_search import draw_search
 from loadtest.report.plot_style import contender_colours
 from loadtest.report.search_page import write_search
-from loadtest.report.search_words import at_found, lead, rate_text, warnings
+from loadtest.report.search_words import at_found, failed_text, lead, rate_text, warnings
 from tests.loadtest.report.made_probes import GOAL, found, probe, searched
 
 
@@ -18,10 +18,12 @@ def test_the_fastest_is_told_beside_the_slowest() -> None:
     assert lead(searched(), GOAL) == (
         "first over http holds up to 200* requests/s; to hold is p99 within 50 ms and 99.0% of the rows kept."
     )
+    assert failed_text(searched()[0]) == "400*"
     sure = [
         found("first", 200.0, 400.0, probe("first", 200.0), probe("first", 400.0, kept=0.4)),
         searched()[1],
     ]
+    assert failed_text(sure[0]) == "400"
     assert lead(sure, GOAL).startswith(
         "first over http holds up to 200 requests/s, 2.00× the 100 requests/s of full over http; to hold is"
     )

@@ -2,7 +2,7 @@ import math
 import re
 from dataclasses import replace
 
-from loadtest.figures.quality import Share
+from cascade.intervals import Estimate
 from loadtest.figures.results import Results
 from loadtest.figures.statistics import Latency, ServerFigures
 from loadtest.report.tables import marks, quality_table, speed_table, stage_table, under_load_table
@@ -55,11 +55,11 @@ def test_speed_is_told_with_what_the_server_spent(results: Results) -> None:
 
 
 def test_under_load_tells_what_a_client_met(results: Results) -> None:
-    known = Share(0.75, 0.7, 0.8)
+    known = Estimate(0.75, 0.7, 0.8)
     figures = replace(
         results.cases[0].under_load,
         accuracy=known,
-        answered_accuracy=Share(0.9, 0.85, 0.95),
+        answered_accuracy=Estimate(0.9, 0.85, 0.95),
         degraded=0.1,
         shed=0.2,
         failed=0.05,

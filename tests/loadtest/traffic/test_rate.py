@@ -32,6 +32,8 @@ def test_a_ramp_grows_in_a_straight_line() -> None:
 def test_steps_and_ramps_may_be_mixed_and_pauses_stand_in_between() -> None:
     times = parse_rate("10,0,10..20").times(np.arange(25.0), 3.0)
     assert (times[:10] < 1.0).all() and (times[11:] > 2.0).all()
+    # The one that falls on the edge comes after the pause.
+    assert times[10] == 2.0
 
 
 @pytest.mark.parametrize("text", ["fast", "", "-1", "10..", "nan", "inf", "1,,2"])
