@@ -81,7 +81,7 @@ def _under_load_sentence(results: Results) -> str:
     return (
         "What a client met. Rows without an answer are neither right nor accepted, so that shed and failed "
         f"requests count against accuracy and coverage. Good rows were answered right{in_time} and not "
-        "degraded; kept is their share of the rows that are answered right without load."
+        "degraded; kept is, of the rows that are right without load, the share that is good under it."
     )
 
 

@@ -26,8 +26,8 @@ BROWN_OUT_CAPTION = (
 )
 SURFACE_CAPTION = (
     "Rate and difficulty together, a line for each case: blue is within the goal, yellow about at it, red "
-    "beyond (∞: no answer). Kept are the good rows (right, in time, not degraded) as a share of those that "
-    "are answered right without load; hard is the quarter of rows of which the first stage is least sure."
+    "beyond (∞: no answer). Kept is, of the rows that are right without load, the share that is right, in "
+    "time and not degraded under it; hard is the quarter of rows of which the first stage is least sure."
 )
 
 
