@@ -1,0 +1,1 @@
+"""The two papers judged end to end on CIFAR-10: `python -m benchmarks.study`."""

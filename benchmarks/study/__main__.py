@@ -1,0 +1,149 @@
+"""The two papers judged end to end on CIFAR-10: trains, judges, serves and reports.
+
+    python -m benchmarks.study --data-root DATA --human-labels CIFAR-10_human.npz [--size small]
+
+DATA holds cifar-10-batches-py/ and cifar-100-python/ (its test set is enough); the labels are CIFAR-10N's.
+Trainings that are done are taken as they are, one that was broken off is gone on with. The report goes to
+reports/study-SIZE; that of the full study is kept in benchmarks/results/study.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from benchmarks.study.members import ROOT, Data, train
+from benchmarks.study.outputs import Archive
+from benchmarks.study.page import write_page
+from benchmarks.study.scaling import scaling
+from benchmarks.study.selections import selections
+from benchmarks.study.served import model_cpu_ms, served
+from benchmarks.study.sizes import SIZES, Size
+from benchmarks.study.windows import windows
+
+KEPT = ROOT / "benchmarks" / "results" / "study"
+JOBS = 2
+PARTS = ("train", "served", "scaling", "selections", "windows", "report")
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    chosen = PARTS if options.only is None else options.only.split(",")
+    if unknown := sorted(set(chosen) - set(PARTS)):
+        sys.exit(f"no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+    size = SIZES[options.size]
+    data = Data(root=options.data_root.resolve(), human_labels=options.human_labels.resolve())
+    check(data)
+    reports = Path("reports") / f"study-{size.name}"
+    (ROOT / reports).mkdir(parents=True, exist_ok=True)
+    if "train" in chosen:
+        train(size, data, JOBS)
+    archive = Archive(size, data.root)
+    measures: Mapping[str, Callable[[], dict[str, Any]]] = {
+        "served": lambda: served(size, reports),
+        "scaling": lambda: scaling(size, archive, model_cpu_ms(_read(ROOT / reports, "served")), JOBS),
+        "selections": lambda: selections(size, archive, JOBS),
+        "windows": lambda: windows(size, archive, JOBS),
+    }
+    for name, measure in measures.items():
+        if name in chosen:
+            print(f"{name} ...", flush=True)
+            _write(ROOT / reports / f"{name}.json", measure())
+    if "report" in chosen:
+        report(ROOT / reports, size, tuple(measures))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.study",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data-root", required=True, type=Path, metavar="DATA")
+    parser.add_argument("--human-labels", required=True, type=Path, metavar="FILE")
+    parser.add_argument("--size", choices=tuple(SIZES), default="full", help="default: full")
+    parser.add_argument(
+        "--only", metavar="A,B", help=f"parts to do anew, of {', '.join(PARTS)} (default: all)"
+    )
+    return parser
+
+
+def check(data: Data) -> None:
+    """Before hours of training: is all there that is asked for later?"""
+    for path in (data.root / "cifar-10-batches-py", data.root / "cifar-100-python", data.human_labels):
+        if not path.exists():
+            sys.exit(f"{path}: not there")
+
+
+def report(folder: Path, size: Size, names: tuple[str, ...]) -> None:
+    parts = {name: _read(folder, name) for name in names}
+    write_page(folder, size, parts)
+    write_tables(folder, parts)
+    print(f"{folder.relative_to(ROOT)}/report.html")
+    if size.name == "full":
+        KEPT.mkdir(parents=True, exist_ok=True)
+        for path in (
+            *folder.glob("*.json"),
+            *folder.glob("*.csv"),
+            *folder.glob("*.png"),
+            folder / "report.html",
+        ):
+            shutil.copyfile(path, KEPT / path.name)
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    """What a part left; SystemExit where it has not been done."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        sys.exit(f"{path.relative_to(ROOT)} is not there yet: --only {name},... makes it")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_tables(folder: Path, parts: Mapping[str, Any]) -> None:
+    for name, records in tables(parts).items():
+        lines = [_flat(record) for record in records]
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(
+                file, fieldnames=list(dict.fromkeys(key for line in lines for key in line))
+            )
+            writer.writeheader()
+            writer.writerows(lines)
+
+
+def tables(parts: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "contenders": parts["scaling"]["judged"],
+        "differences": parts["scaling"]["differences"],
+        "at-equal-cost": parts["scaling"]["at_equal_cost"],
+        "selections": parts["selections"]["arms"],
+        "windows": parts["windows"]["cells"],
+        "served": parts["served"]["cases"],
+    }
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested records as columns of dotted names; lists as they stand in a cell."""
+    line: dict[str, Any] = {}
+    for key, value in record.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            line |= _flat(value, f"{name}.")
+        else:
+            line[name] = " ".join(map(str, value)) if isinstance(value, list) else value
+    return line
+
+
+if __name__ == "__main__":
+    main()
