@@ -1,0 +1,66 @@
+"""Which trainings are wanted, in which order, and what is not done twice."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.study import members
+from benchmarks.study.members import Data, Training, train, trainings
+from benchmarks.study.sizes import SIZES
+
+DATA = Data(root=Path("data"), human_labels=Path("labels.npz"))
+SMALL = SIZES["small"]
+
+
+def test_seeds_come_one_after_the_other() -> None:
+    wanted = list(trainings(SMALL, DATA))
+    family = [each.member for each in wanted if each.member is not None]
+    assert family == [seed for seed in range(SMALL.members) for _ in SMALL.models]
+    seeds = [each.command[each.command.index("--seed") + 1] for each in wanted if each.member is None]
+    assert seeds == ["0"] * 10 + ["1"] * 10
+
+
+def test_only_the_noisy_arms_have_other_labels_and_only_one_arm_is_mixed() -> None:
+    runs = {
+        each.run.relative_to(members.study_folder(SMALL)).as_posix(): each for each in trainings(SMALL, DATA)
+    }
+    noisy = [name for name, each in runs.items() if "--train-labels" in each.arguments]
+    assert noisy
+    assert all(name.startswith("selection/noisy/") for name in noisy)
+    assert len(noisy) == len([name for name in runs if name.startswith("selection/clean/")])
+    aware = runs["selection/clean/cascade-aware-0"].arguments
+    assert aware[aware.index("--selection") + 1] == "none,cascade-aware"
+
+
+def test_a_run_begun_is_gone_on_with_and_a_whole_one_left_alone(tmp_path: Path) -> None:
+    run = Training(tmp_path / "run", None, ("--out", "run"))
+    assert not run.is_done
+    assert "--resume" not in run.command
+    run.partial.mkdir()
+    assert run.command[-1] == "--resume"
+    run.run.mkdir()
+    assert run.is_done
+
+
+def test_a_member_is_done_once_its_manifest_is_there(tmp_path: Path) -> None:
+    first, second = (Training(tmp_path / "run", member, ()) for member in (0, 1))
+    (first.partial / "member-0").mkdir(parents=True)
+    assert not first.is_done
+    (first.partial / "member-0" / "member.json").write_text("{}")
+    assert first.is_done
+    assert not second.is_done
+    assert second.command[-2:] == ["--member", "1"]
+
+
+def test_a_training_that_fails_ends_the_study_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    def command(arguments: list[str]) -> int:
+        ran.append(arguments[-1])
+        return 1 if len(ran) == 1 else 0
+
+    monkeypatch.setattr(members, "command", command)
+    monkeypatch.setattr(Training, "is_done", False)
+    with pytest.raises(SystemExit, match="a training failed"):
+        train(SMALL, DATA, jobs=1)
+    assert len(ran) == len(list(trainings(SMALL, DATA)))

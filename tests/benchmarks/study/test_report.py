@@ -1,0 +1,43 @@
+"""The report and its files."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.study import __main__ as study
+from benchmarks.study.sizes import SIZES
+from tests.benchmarks.study.parts import made_parts
+
+SMALL = SIZES["small"]
+
+
+def test_a_report_holds_every_part_and_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    for name, part in made_parts().items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(part))
+    study.report(tmp_path, SMALL, tuple(made_parts()))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for part in ("scaling", "selections", "windows", "served"):
+        assert f"--size small --only {part}" in page
+    assert page.count("data:image/png;base64,") == 7
+    assert "the generator was late" in page
+    assert "+2.0" in page
+    with (tmp_path / "served.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(made_parts()["served"]["cases"])
+    assert lines[0]["coverage.low"] == "0.49"
+    assert lines[0]["stage_models"] == "small small"
+
+
+def test_a_part_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match=r"scaling.json is not there yet: --only scaling"):
+        study.report(tmp_path, SMALL, ("scaling",))
+
+
+def test_data_that_is_missing_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    with pytest.raises(SystemExit, match="cifar-100-python: not there"):
+        study.check(study.Data(root=tmp_path, human_labels=tmp_path / "labels.npz"))

@@ -1,0 +1,60 @@
+"""Which members form a pair, and when a target was reached."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.study.estimates import draws
+from benchmarks.study.outputs import Outputs
+from benchmarks.study.selections import ALIKE, BEHIND_PLAIN, _figures, _pair, updates_to
+from benchmarks.study.sizes import SIZES
+from benchmarks.study.strange import FAMILIES
+from tests.benchmarks.study.outputs import made_outputs
+
+SMALL = SIZES["small"]
+
+
+class Archive:
+    """Each run's members have strengths of their own, so that they can be told by their outputs."""
+
+    def outputs(self, run: Path) -> Outputs:
+        return made_outputs({"none-0": (1.0, 2.0), "hard-batch-0": (3.0, 4.0)}.get(run.name, (5.0, 6.0)))
+
+
+def strengths(pair: Outputs) -> list[float]:
+    """Roughly: how far the label's logit stands out, in order."""
+    rows = np.arange(pair.test.num_rows)
+    return [float(logits[rows, pair.test.labels].mean()) for logits in pair.test.outputs]
+
+
+def test_pairs_are_alike_or_behind_a_plain_member() -> None:
+    archive = Archive()
+    alike = strengths(_pair(SMALL, archive, "clean", "hard-batch", ALIKE, 0))  # type: ignore[arg-type]
+    behind = strengths(_pair(SMALL, archive, "clean", "hard-batch", BEHIND_PLAIN, 0))  # type: ignore[arg-type]
+    aware = strengths(_pair(SMALL, archive, "clean", "cascade-aware", BEHIND_PLAIN, 0))  # type: ignore[arg-type]
+    assert [round(value) for value in alike] == [3, 4]
+    assert [round(value) for value in behind] == [1, 4]
+    assert [round(value) for value in aware] == [5, 6]
+
+
+def test_figures_of_a_pair_are_those_of_plain_counts() -> None:
+    pair = made_outputs((1.0, 1.5))
+    drawn = draws(pair.test.num_rows, dict.fromkeys(FAMILIES, 40), 2)
+    found = _figures(pair, (1,), drawn)
+    logits, labels = pair.test.outputs.astype(np.float64), pair.test.labels
+    each = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    both = each.mean(axis=0)
+    assert found["member accuracy"][0] == (logits[1].argmax(axis=1) == labels).mean()
+    assert found["accuracy"][0] == (both.argmax(axis=1) == labels).mean()
+    assert found["disagreement"][0] == (logits[0].argmax(axis=1) != logits[1].argmax(axis=1)).mean()
+    np.testing.assert_allclose(found["NLL"][0], -np.log(both[np.arange(len(labels)), labels]).mean())
+    assert all(values.shape == (3,) for values in found.values())
+    again = (both.argmax(axis=1) == labels) @ drawn[2].counts / drawn[2].counts.sum()
+    np.testing.assert_allclose(found["accuracy"][2], again)
+
+
+def test_a_target_is_reached_in_the_first_epoch_that_validates_so_well(tmp_path: Path) -> None:
+    lines = ["epoch,updates,validation_accuracy", "1,100,0.4", "2,200,0.55", "3,300,0.5"]
+    (tmp_path / "metrics.csv").write_text("\n".join(lines))
+    assert updates_to(tmp_path, 0.5) == 200
+    assert updates_to(tmp_path, 0.6) is None
