@@ -13,21 +13,22 @@ from cascade.objectives.objective import Objective
 from cascade.objectives.selective import CoverageAtRisk, RiskAtCoverage
 
 Array = NDArray[np.float64]
-THRESHOLDS = 120
+THRESHOLDS = 150
 PRICES = np.concatenate(([0.0], np.geomspace(0.01, 1000, 120)))
 
 
 def oracle_value(table: Table, objective: Objective, forwarded: float) -> float:
-    """The objective's best value where a share of `forwarded` rows goes to the second stage."""
+    """The objective's best value where a share of `forwarded` rows goes to the second stage; a coverage of 0
+    where no threshold keeps the risk."""
     confidence = np.stack(
         [isotonic(score, event)(score) for score, event in zip(table.score, table.event, strict=True)]
     )
     most = round(forwarded * table.num_rows)
-    thresholds = np.quantile(confidence, np.linspace(0, 0.8, THRESHOLDS))
+    thresholds = np.quantile(confidence, np.linspace(0, 1, THRESHOLDS))
     found = [_best(confidence >= threshold, table.outcome, objective, most) for threshold in thresholds]
     if isinstance(objective, RiskAtCoverage):
         return min(value for value in found if value is not None)
-    return max(value for value in found if value is not None)
+    return max((value for value in found if value is not None), default=0.0)
 
 
 def _best(accepted: NDArray[np.bool_], outcome: Array, objective: Objective, most: int) -> float | None:

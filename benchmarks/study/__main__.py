@@ -46,7 +46,7 @@ def main() -> None:
     if "train" in chosen:
         train(size, data, JOBS)
     archive = Archive(size, data.root)
-    measures: Mapping[str, Callable[[], dict[str, Any]]] = {
+    measures: Mapping[str, Callable[[], Mapping[str, Any]]] = {
         "served": lambda: served(size, reports),
         "scaling": lambda: scaling(size, archive, model_cpu_ms(_read(ROOT / reports, "served")), JOBS),
         "selections": lambda: selections(size, archive, JOBS),

@@ -8,6 +8,19 @@ from numpy.typing import NDArray
 
 from benchmarks.policies.population import rank_of
 from benchmarks.study.estimates import Array, Draw
+from benchmarks.study.figures import (
+    ACCEPTING,
+    ACCURACY,
+    AURC,
+    AURC_FAR,
+    AURC_NEAR,
+    COVERAGE_AT_RISK,
+    DETECTING,
+    FAR_MIXED,
+    NEAR_MIXED,
+    RISK_AT_COVERAGE,
+    RISKING,
+)
 from benchmarks.study.outputs import Outputs
 from benchmarks.study.strange import FAMILIES, FAR, NEAR
 from cascade.fitting.fit import FitSettings, fit
@@ -68,31 +81,60 @@ OOD_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Played:
-    """The test rows by falling rank; `order[i]` is the place in the test split of row i. `strange`: ranks."""
+    """The test rows by falling rank; `order[i]` is the place in the test split of row i. `strange` are ranks,
+    `reach` the shares (stages,) of the test rows that run each stage, `strange_reach` those of each
+    family."""
 
     rank: Array
     is_correct: Mask
     order: NDArray[np.intp]
-    exits: NDArray[np.int32]
+    reach: Array
     strange: Mapping[str, Array]
+    strange_reach: Mapping[str, Array]
 
 
-def play(contender: Contender, task: Task, outputs: Outputs, seed: int = 0) -> Played:
-    """Fitted on the calibration rows, played on the test rows; members are in the order of their stages."""
+def play(contender: Contender, task: Task, outputs: Outputs, seed: int) -> Played:
+    """Fitted on the calibration rows, which `seed` divides, and played on the test rows; members are in the
+    order of their stages."""
     stages = tuple((name,) for name in outputs.names[: contender.num_stages])
     settings = FitSettings(objective=task.objective, score=task.score, seed=seed, **contender.fits)  # type: ignore[arg-type]
     policy = fit(outputs.calibration, stages, settings)
     inside = replay(policy, stages, outputs.test, keep_probabilities=False)
-    outside = rank_of(policy, replay(policy, stages, outputs.test.ood_as_rows(), keep_probabilities=False))
-    rank, families = rank_of(policy, inside), np.asarray(outputs.test.ood_families)
+    outside = replay(policy, stages, outputs.test.ood_as_rows(), keep_probabilities=False)
+    families = np.asarray(outputs.test.ood_families)
+    rank, strange = rank_of(policy, inside), rank_of(policy, outside)
     order = np.argsort(-rank, kind="stable")
     return Played(
         rank=rank[order],
         is_correct=(inside.label == outputs.test.labels)[order],
         order=order,
-        exits=inside.exit_stage,
-        strange={name: outside[families == name] for name in FAMILIES},
+        reach=_reach(inside.exit_stage, contender.num_stages),
+        strange={name: strange[families == name] for name in FAMILIES},
+        strange_reach={
+            name: _reach(outside.exit_stage[families == name], contender.num_stages) for name in FAMILIES
+        },
     )
+
+
+def _reach(exits: NDArray[np.int32], num_stages: int) -> Array:
+    return np.asarray((exits[:, None] > np.arange(num_stages)).mean(axis=0), np.float64)
+
+
+def reach(by_task: Mapping[Task, Played]) -> dict[str, Array]:
+    """Shares of rows (stages,) that run each stage, for each of the costs that go with figures."""
+    selective = by_task[COVERAGE]
+    return {
+        ACCEPTING: selective.reach,
+        RISKING: by_task[RISK].reach,
+        DETECTING: by_task[DETECTION].reach,
+        NEAR_MIXED: _mixed_reach(selective, (NEAR,)),
+        FAR_MIXED: _mixed_reach(selective, FAR),
+    }
+
+
+def _mixed_reach(played: Played, families: Sequence[str]) -> Array:
+    outside = np.mean([played.strange_reach[name] for name in families], axis=0)
+    return np.asarray((1 - OOD_SHARE) * played.reach + OOD_SHARE * outside)
 
 
 def selective_value(played: Played, task: Task, draw: Draw) -> float:
@@ -125,17 +167,17 @@ def mixed_aurc(played: Played, families: Sequence[str], draw: Draw) -> float:
     return aurc(np.concatenate([played.rank, *parts]), is_correct, np.concatenate(weights))
 
 
-def figures(by_task: Mapping[Task, Played], draw: Draw) -> dict[str, float]:
+def judge(by_task: Mapping[Task, Played], draw: Draw) -> dict[str, float]:
     """All figures of a contender under one draw."""
     selective, detecting = by_task[COVERAGE], by_task[DETECTION]
     counts = draw.counts[selective.order]
     return {
-        "coverage@5%risk": selective_value(selective, COVERAGE, draw),
-        "risk@80%coverage": selective_value(by_task[RISK], RISK, draw),
-        "accuracy": float(np.average(selective.is_correct, weights=counts)),
-        "aurc": aurc(selective.rank, selective.is_correct, counts),
-        "aurc, near OOD mixed in": mixed_aurc(selective, (NEAR,), draw),
-        "aurc, far OOD mixed in": mixed_aurc(selective, FAR, draw),
+        COVERAGE_AT_RISK: selective_value(selective, COVERAGE, draw),
+        RISK_AT_COVERAGE: selective_value(by_task[RISK], RISK, draw),
+        ACCURACY: float(np.average(selective.is_correct, weights=counts)),
+        AURC: aurc(selective.rank, selective.is_correct, counts),
+        AURC_NEAR: mixed_aurc(selective, (NEAR,), draw),
+        AURC_FAR: mixed_aurc(selective, FAR, draw),
         **{f"auroc {name}": detection(detecting, name, draw) for name in FAMILIES},
         **{f"fpr@95tpr {name}": false_positives(detecting, name, draw) for name in FAMILIES},
     }

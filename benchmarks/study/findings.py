@@ -1,176 +1,170 @@
-"""What the figures say, in sentences that are made from them: a rerun that finds otherwise says otherwise."""
+"""What the figures of each part say, in sentences made from them: a rerun that finds otherwise says
+otherwise."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from statistics import mean, median
-from typing import Any
+from collections.abc import Iterator, Sequence
+from statistics import median
 
-from benchmarks.study.contenders import FULL, SINGLE, UPWARDS, WINDOW, WINDOW_OF_THREE
+from benchmarks.study.contenders import FULL, UPWARDS, WINDOW, WINDOW_OF_THREE
+from benchmarks.study.figures import ACCURACY, AURC, AUROC_NEAR, COVERAGE_AT_RISK, FIGURES
 from benchmarks.study.selections import ALIKE, BEHIND_PLAIN
 from benchmarks.study.sizes import NONE
 from benchmarks.study.windows import ALL, OBJECTIVES
-from benchmarks.study.words import Record, in_points, times, value, verdict
+from benchmarks.study.words import BETTER, WORSE, Record, in_points, part_of, times, value, verdict
 
-COVERAGE = "coverage@5%risk"
-PUBLISHED_SHARE = (0.73, 0.97)
-"""Of the full ensemble's gain in coverage that the paper's windows keep at 1.2 times the cost of one
-member."""
+SUBJECTS = {
+    FULL.name: "Two members, both always run",
+    WINDOW.name: "Two members, windows at 1.2 times the cost of one",
+    WINDOW_OF_THREE.name: "Three members, windows at 1.3 times",
+    UPWARDS.name: "A member and one of the next larger model, windows at half of both",
+}
+TOLD_BUDGETS = (1.1, 1.2, 1.5)
+CALLED = {"threshold": "a single threshold", "paper": "the paper's rule"}
 
 
 def scaling_findings(part: Record) -> Iterator[str]:
-    for unit, words in (("macs", "multiply-adds"), ("cpu_ms", "CPU time of the server")):
-        here = [each for each in part["at_equal_cost"] if each["unit"] == unit]
-        for contender in (FULL.name, WINDOW.name, UPWARDS.name):
-            found = [each for each in here if each["contender"] == contender]
-            if found:
-                yield f"{_subject(contender)}, against single models of the same {words}: {_tally_of(found)}."
-    for contender in (FULL.name, WINDOW.name, WINDOW_OF_THREE.name):
-        found = [each for each in against_larger(part) if each["contender"] == contender]
-        costs = ", ".join(f"{times(each['macs_ratio'])}/{times(each['cpu_ratio'])}" for each in found)
-        yield (
-            f"{_subject(contender)}, against the next larger single (at {costs} its MACs/CPU): "
-            f"{_tally_of(found)}."
-        )
-    yield from _kept(part)
-
-
-def against_larger(part: Record) -> list[Record]:
-    return [each for each in part["differences"] if each["against_model"] != each["model"]]
-
-
-def _subject(contender: str) -> str:
-    return {
-        FULL.name: "Two members, both always run",
-        WINDOW.name: "Two members, windows at 1.2 times the cost of one",
-        WINDOW_OF_THREE.name: "Three members, windows at 1.3 times",
-        UPWARDS.name: "A member and one of the next larger model, windows at half of both",
-    }[contender]
-
-
-def _tally_of(found: Sequence[Record]) -> str:
-    steps = ", ".join(
-        f"{each['model']} {in_points(COVERAGE, each['figures'][COVERAGE], unit=False)}" for each in found
+    yield (
+        "By calibration accuracy the models worth their multiply-adds are "
+        f"{', '.join(part['fronts']['macs'])}; worth their CPU time "
+        f"{', '.join(part['fronts']['cpu_ms'])}. Single models of a cost are read off the line through "
+        "these."
     )
-    return f"coverage at 5% risk {_counts(found, COVERAGE)}: {steps}"
-
-
-def _counts(found: Sequence[Record], figure: str) -> str:
-    verdicts = [verdict(figure, each["figures"][figure]) for each in found]
-    return f"better in {verdicts.count('better')} of {len(found)}, worse in {verdicts.count('worse')}"
-
-
-def _kept(part: Record) -> Iterator[str]:
-    for figure in (COVERAGE, "accuracy"):
-        kept = kept_of(part, figure)
-        beside = (
-            f" (the paper's, on ImageNet: {PUBLISHED_SHARE[0]:.0%} to {PUBLISHED_SHARE[1]:.0%})"
-            if figure == COVERAGE
-            else ", which a window fitted for coverage does not aim at"
-        )
-        listed = ", ".join(f"{model} {share:.0%}" for model, share in kept.items())
+    for unit, words in (("macs", "multiply-adds"), ("cpu_ms", "CPU time")):
+        for contender in (FULL.name, WINDOW.name, UPWARDS.name):
+            found = [each for each in equal_cost(part, unit, contender) if each["figures"][COVERAGE_AT_RISK]]
+            if found:
+                yield f"{SUBJECTS[contender]}, against single models of the same {words}: {_tally(found)}."
+    for contender in (FULL.name, WINDOW.name, WINDOW_OF_THREE.name):
+        found = across(part, contender)
+        costs = ", ".join(f"{times(each['macs_ratio'])}/{times(each['cpu_ms_ratio'])}" for each in found)
         yield (
-            f"Of the full ensemble's gain in {figure} a window of two keeps {mean(kept.values()):.0%} in "
-            f"the mean{beside}: {listed}."
+            f"{SUBJECTS[contender]}, against the next larger single (at {costs} its MACs/CPU): "
+            f"{_tally(found)}."
+        )
+    for figure, kept in part["kept"].items():
+        beside = ", which a window fitted for coverage does not aim at" if figure == ACCURACY else ""
+        yield (
+            f"Of what a second member gains in {FIGURES[figure].title}, all models together, a window keeps "
+            f"{part_of(kept)}{beside}."
         )
 
 
-def kept_of(part: Record, figure: str) -> dict[str, float]:
-    """By model, the share of what two members gain on one that their window keeps."""
-    found = {(each["model"], each["contender"]): each["figures"][figure]["value"] for each in part["judged"]}
-    kept = {}
-    for model in dict.fromkeys(model for model, _ in found):
-        single, full, window = (found[model, of.name] for of in (SINGLE, FULL, WINDOW))
-        kept[model] = (window - single) / (full - single) if full != single else 0.0
-    return kept
+def equal_cost(part: Record, unit: str, contender: str) -> list[Record]:
+    """Of a contender, its differences to single models of the same cost, None beside what none costs."""
+    return [each for each in part["at_equal_cost"] if (each["unit"], each["contender"]) == (unit, contender)]
+
+
+def across(part: Record, contender: str) -> list[Record]:
+    """Of a contender, its differences to singles of the next larger model."""
+    return [
+        each
+        for each in part["differences"]
+        if each["contender"] == contender and each["against_model"] != each["model"]
+    ]
+
+
+def _tally(found: Sequence[Record]) -> str:
+    verdicts = [verdict(COVERAGE_AT_RISK, each["figures"][COVERAGE_AT_RISK]) for each in found]
+    steps = ", ".join(
+        f"{each['model']} {in_points(COVERAGE_AT_RISK, each['figures'][COVERAGE_AT_RISK], unit=False)}"
+        for each in found
+    )
+    return (
+        f"coverage at 5% risk better in {verdicts.count(BETTER)} of {len(found)}, worse in "
+        f"{verdicts.count(WORSE)}: {steps}"
+    )
 
 
 def selection_findings(part: Record) -> Iterator[str]:
     arms = [arm for arm in part["arms"] if arm["selection"] != NONE]
     for labels in dict.fromkeys(arm["labels"] for arm in arms):
         here = [arm for arm in arms if arm["labels"] == labels]
+        for figure in (ACCURACY, "NLL", COVERAGE_AT_RISK, AURC, AUROC_NEAR):
+            yield f"With {labels} labels, {FIGURES[figure].title}: {_differing(here, figure)}."
         yield (
-            f"With {labels} labels, "
-            + "; ".join(
-                f"in {figure} {_tally(here, figure)}" for figure in ("accuracy", "NLL", COVERAGE, "aurc")
+            f"With {labels} labels, disagreement of a pair's members against two plain ones: "
+            + ", ".join(
+                f"{arm_name(arm)} "
+                f"{in_points('disagreement', arm['against_plain']['disagreement'], unit=False)}"
+                for arm in here
             )
             + "."
         )
-    yield _winner(arms)
+    overlaps = [
+        f"{arm['selection']} {arm['spent']['overlap']:.0%} ({arm['labels']})"
+        for arm in part["arms"]
+        if arm["ensemble"] == ALIKE and arm["selection"] != NONE
+    ]
+    yield f"Of a round's choice this was in the one before (Jaccard): {', '.join(overlaps)}."
 
 
-def _tally(arms: Sequence[Record], figure: str) -> str:
+def _differing(arms: Sequence[Record], figure: str) -> str:
     """Which ensembles differ from two plain members by more than chance."""
-    by_verdict: dict[str, list[str]] = {"better": [], "worse": []}
-    for arm in arms:
-        found = verdict(figure, arm["against_plain"][figure])
-        if found in by_verdict:
-            difference = in_points(figure, arm["against_plain"][figure])
-            by_verdict[found].append(f"{arm_name(arm)} ({difference})")
-    told = [f"{', '.join(names)} {found}" for found, names in by_verdict.items() if names]
-    return " and ".join(told) if told else "no ensemble differs from plain training by more than chance"
+    told = []
+    for found in (BETTER, WORSE):
+        names = [
+            f"{arm_name(arm)} {in_points(figure, arm['against_plain'][figure])}"
+            for arm in arms
+            if verdict(figure, arm["against_plain"][figure]) == found
+        ]
+        if names:
+            told.append(f"{found}: {', '.join(names)}")
+    return "; ".join(told) if told else "no ensemble differs from two plain members by more than its interval"
 
 
 def arm_name(arm: Record) -> str:
     return arm["selection"] if arm["ensemble"] == ALIKE else f"{arm['selection']} {BEHIND_PLAIN}"
 
 
-def winners(part: Record) -> list[str]:
-    """Selections whose ensembles beat plain training in coverage or accuracy with clean labels, and are
-    worse in neither."""
-    found = []
-    for arm in part["arms"]:
-        if arm["selection"] == NONE or arm["labels"] != "clean":
-            continue
-        verdicts = [verdict(figure, arm["against_plain"][figure]) for figure in (COVERAGE, "accuracy")]
-        if "better" in verdicts and "worse" not in verdicts:
-            found.append(arm_name(arm))
-    return found
-
-
-def _winner(arms: Sequence[Record]) -> str:
-    won = winners({"arms": arms})
-    if won:
-        return f"Ahead of plain training by more than chance with clean labels: {', '.join(won)}."
-    return (
-        "No selection beats plain training by more than chance with clean labels, so `none` is the "
-        "default of `python -m training`."
-    )
+def updates(arm: Record) -> str:
+    """`1,248 (6 of 6)`: the median member's, and how many members came to the target."""
+    hit, members = arm["reached"]
+    middle = "–" if arm["updates_to_target"] is None else f"{arm['updates_to_target']:,.0f}"
+    return f"{middle} ({hit} of {members})"
 
 
 def window_findings(part: Record) -> Iterator[str]:
     for objective in OBJECTIVES:
-        cells = [cell for cell in part["cells"] if cell["model"] == ALL and cell["objective"] == objective]
-        for against in ("threshold", "paper"):
-            steps = ", ".join(
-                f"{in_points('coverage', cell['gains'][against])} at {times(cell['budget'])}"
-                for cell in cells
-                if cell["budget"] in (1.1, 1.2, 1.5)
-            )
-            name = "a single threshold" if against == "threshold" else "the paper's rule"
-            yield f"{objective}: our fit gains on {name} {steps}, in the mean of all models."
-        shares = [
-            f"{cell['share_of_gap']['ours']:.0%} ({cell['share_of_gap']['paper']:.0%} by the paper's rule, "
-            f"{cell['share_of_gap']['threshold']:.0%} by a threshold) at {times(cell['budget'])}"
-            for cell in cells
-            if cell["budget"] in (1.1, 1.2, 1.5)
+        cells = [
+            cell
+            for cell in part["cells"]
+            if (cell["model"], cell["objective"]) == (ALL, objective) and cell["budget"] in TOLD_BUDGETS
         ]
-        yield (
-            f"{objective}: of the way from the first member alone to an oracle's gate it goes "
-            f"{', '.join(shares)}."
+        name = FIGURES[objective].title
+        for against, called in CALLED.items():
+            steps = ", ".join(
+                f"{in_points('gain', cell['gains'][f'ours over {against}'])} at {times(cell['budget'])}"
+                for cell in cells
+            )
+            yield f"In {name} our fit gains on {called}, models together: {steps}."
+        shares = ", ".join(
+            f"{_gap(cell, 'ours')} ({_gap(cell, 'paper')} by the paper's rule, {_gap(cell, 'threshold')} "
+            f"by a threshold) at {times(cell['budget'])}"
+            for cell in cells
         )
+        yield f"In {name}, of the way from the first member alone to an oracle's gate our fit goes {shares}."
     yield from _certificates(part)
 
 
+def _gap(cell: Record, name: str) -> str:
+    share = cell["share_of_gap"][name]
+    return "–" if share is None else f"{share:.0%}"
+
+
 def _certificates(part: Record) -> Iterator[str]:
-    cells = [cell for cell in part["cells"] if cell["model"] == ALL and cell["certified"]]
-    for name in ("first", "paper", "ours"):
-        found = [cell["certified"][name] for cell in cells]
-        exceeded, pairs = (sum(each[key] for each in found) for key in ("exceeded", "pairs"))
-        coverage = [each["coverage"] for each in found]
-        yield (
-            f"Certified at delta 0.1, `{name}` accepts {min(coverage):.1%} to {max(coverage):.1%} over "
-            f"the budgets; its risk on the test rows is above 5% in {exceeded} of {pairs} fits (which "
-            "share their calibration rows)."
-        )
+    """What a certificate costs, at the budgets that are told; the test rows' own noise is in what is
+    exceeded."""
+    for cell in part["cells"]:
+        if cell["model"] == ALL and cell["certified"] and cell["budget"] in TOLD_BUDGETS:
+            told = ", ".join(
+                f"`{name}` {cell['deployed'][name]['coverage']:.1%} and {found['coverage']:.1%} (above 5% "
+                f"on the test rows in {cell['deployed'][name]['exceeded']} and {found['exceeded']} of "
+                f"{found['pairs']} pairs)"
+                for name, found in cell["certified"].items()
+            )
+            yield (
+                "Accepted at the deployed threshold, estimated and certified at delta 0.1, at "
+                f"{times(cell['budget'])}: {told}."
+            )
 
 
 def served_findings(part: Record) -> Iterator[str]:
@@ -183,33 +177,21 @@ def served_findings(part: Record) -> Iterator[str]:
             f"{case['cascade']} {times(case['cpu_ratio'])} for {times(case['cost'])}" for case in here
         )
         yield (
-            f"`{policy}` takes {extra:+.0%} (median) of the CPU time that its multiply-adds promise, "
-            f"saturated, as multiples of the first stage alone: {ratios}."
+            f"`{policy}`, saturated, takes {extra:+.0%} (median) against the CPU time that its "
+            "multiply-adds promise; CPU for multiply-adds, as multiples of the first stage alone: "
+            f"{ratios}."
         )
     yield from _int8(part)
 
 
 def _int8(part: Record) -> Iterator[str]:
-    quantised = {case["policy"]: case for case in part["cases"] if case["cascade"].endswith("-int8")}
-    for policy in ("first", "window"):
-        case = quantised[policy]
-        plain = next(
-            each
-            for each in part["cases"]
-            if each["policy"] == policy and f"{each['cascade']}-int8" == case["cascade"]
-        )
-        yield (
-            f"An int8 copy of {plain['cascade']} as the first stage, `{policy}`: "
-            f"{times(case['cpu_ms'] / plain['cpu_ms'])} the CPU time of fp32, coverage "
-            f"{value('coverage', case['coverage'])[0]} against {value('coverage', plain['coverage'])[0]}."
-        )
-
-
-def findings(parts: Mapping[str, Any]) -> dict[str, list[str]]:
-    makers = {
-        "scaling": scaling_findings,
-        "selections": selection_findings,
-        "windows": window_findings,
-        "served": served_findings,
-    }
-    return {name: list(make(parts[name])) for name, make in makers.items()}
+    cases = {(case["cascade"], case["policy"]): case for case in part["cases"]}
+    for (cascade, policy), case in cases.items():
+        plain = cases.get((cascade.removesuffix("-int8"), policy))
+        if plain is not None and plain is not case and policy in ("first", "window"):
+            coverage, beside = (value("coverage", each["coverage"])[0] for each in (case, plain))
+            yield (
+                f"An int8 copy of {plain['cascade']} as the first stage, `{policy}`: "
+                f"{times(case['cpu_ms'] / plain['cpu_ms'])} the CPU time of fp32, coverage {coverage} "
+                f"against {beside}."
+            )

@@ -5,7 +5,8 @@ distribution are patches of photographs (what policies may be fitted on), and `t
 of `strange` (what they are judged on, and have never seen).
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +19,9 @@ from benchmarks.study.sizes import Size
 from benchmarks.study.strange import Images, strange_images
 from cascade.scores_file import ScoresFile, read_scores, write_scores
 from training.evaluation import logits_of
+from training.members import WEIGHTS
 from training.models import load_member
-from training.runs import read_manifest
+from training.runs import member_folder, read_manifest
 
 PATCHES = "patches"
 
@@ -52,20 +54,45 @@ class Archive:
         return strange_images(self._data_root, self._size.ood_rows)
 
     def outputs(self, run: Path) -> Outputs:
-        folder = study_folder(self._size) / "outputs" / run.relative_to(study_folder(self._size))
+        size = self._size
+        folder = study_folder(size) / "outputs" / run.relative_to(study_folder(size))
         folder.mkdir(parents=True, exist_ok=True)
-        paths = {part: folder / f"{part}.npz" for part in ("calibration", "test")}
-        if not paths["calibration"].exists():
-            patches = {PATCHES: _images(run, "ood")[: self._size.ood_rows]}
-            write_scores(paths["calibration"], _said(run, "calibration", None, patches))
-        if not paths["test"].exists():
-            write_scores(paths["test"], _said(run, "test", self._size.test_rows, self._strange))
-        return Outputs(read_scores(paths["calibration"]), read_scores(paths["test"]))
+
+        def calibration() -> ScoresFile:
+            return _said(
+                run, "calibration", size.calibration_rows, {PATCHES: _images(run, "ood")[: size.ood_rows]}
+            )
+
+        def test() -> ScoresFile:
+            return _said(run, "test", size.test_rows, self._strange)
+
+        return Outputs(
+            _kept(folder / f"calibration-{size.calibration_rows}-{size.ood_rows}.npz", run, calibration),
+            _kept(folder / f"test-{size.test_rows}-{size.ood_rows}.npz", run, test),
+        )
 
 
-def _said(run: Path, split: str, num_rows: int | None, strange: Mapping[str, Images]) -> ScoresFile:
-    names = [f"{run.name}-{index}" for index in range(len(read_manifest(run)["members"]))]
-    folders = [run / f"member-{index}" for index in range(len(names))]
+def _kept(path: Path, run: Path, make: Callable[[], ScoresFile]) -> ScoresFile:
+    """What is kept in the file, made anew where it is of other weights than the run now has."""
+    if path.exists():
+        scores = read_scores(path)
+        if scores.sha256 == _hashes(run):
+            return scores
+        path.unlink()
+    write_scores(path, make())
+    return read_scores(path)
+
+
+def _hashes(run: Path) -> tuple[str, ...]:
+    return tuple(hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest() for folder in _folders(run))
+
+
+def _folders(run: Path) -> list[Path]:
+    return [member_folder(run, index) for index in range(len(read_manifest(run)["members"]))]
+
+
+def _said(run: Path, split: str, num_rows: int, strange: Mapping[str, Images]) -> ScoresFile:
+    folders = _folders(run)
     with np.load(run / "splits" / f"{split}.npz") as arrays:
         images, labels = arrays["image"][:num_rows], arrays["labels"][:num_rows]
     outside = np.concatenate(list(strange.values()))
@@ -79,8 +106,9 @@ def _said(run: Path, split: str, num_rows: int | None, strange: Mapping[str, Ima
         outputs=np.stack(inside_outputs),
         kind="logits",
         labels=labels,
-        names=tuple(names),
+        names=tuple(f"{run.name}-{index}" for index in range(len(folders))),
         macs=tuple(macs),
+        sha256=_hashes(run),
         ood_outputs=np.stack(outside_outputs),
         ood_families=tuple(name for name, rows in strange.items() for _ in rows),
     )
@@ -100,6 +128,7 @@ def _members(scores: ScoresFile, indices: Sequence[int]) -> ScoresFile:
         outputs=scores.outputs[places],
         names=tuple(scores.names[place] for place in places),
         macs=tuple(scores.macs[place] for place in places),
+        sha256=tuple(scores.sha256[place] for place in places),
         ood_outputs=scores.ood_outputs[places],
         is_checked=True,
     )
@@ -114,6 +143,7 @@ def _joined(first: ScoresFile, second: ScoresFile) -> ScoresFile:
         outputs=np.concatenate([first.outputs, second.outputs]),
         names=(*first.names, *second.names),
         macs=(*first.macs, *second.macs),
+        sha256=(*first.sha256, *second.sha256),
         ood_outputs=np.concatenate([first.ood_outputs, second.ood_outputs]),
         is_checked=True,
     )

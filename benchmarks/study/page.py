@@ -6,23 +6,39 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from benchmarks.study.claims import claims
+from benchmarks.study.claims import claims, winners
 from benchmarks.study.contenders import OOD_SHARE
-from benchmarks.study.findings import against_larger, findings
+from benchmarks.study.figures import (
+    ACCEPTING,
+    ACCURACY,
+    AURC_NEAR,
+    AUROC_NEAR,
+    COVERAGE_AT_RISK,
+    DETECTING,
+    FIGURES,
+)
+from benchmarks.study.findings import (
+    scaling_findings,
+    selection_findings,
+    served_findings,
+    window_findings,
+)
 from benchmarks.study.pictures import scaling_picture, selections_picture, served_picture, windows_picture
-from benchmarks.study.sizes import LABELS, Size
+from benchmarks.study.selections import ALIKE
+from benchmarks.study.sizes import AWARE, LABELS, Size
 from benchmarks.study.tables import (
+    DETECTED,
     JUDGED,
     OF_ACCEPTING,
     OF_MEMBERS,
     arms_table,
-    certified_table,
     claims_table,
+    deployed_table,
     differences_table,
     equal_cost_table,
     judged_table,
     served_table,
-    strange_table,
+    spent_table,
     windows_table,
 )
 from benchmarks.study.windows import ALL, OBJECTIVES
@@ -30,18 +46,14 @@ from benchmarks.study.words import Record
 from loadtest.report.document import document, header, image, section, subheading
 
 Parts = Mapping[str, Any]
+CODE = re.compile("`([^`]+)`")
 VERDICTS = (
-    "A claim holds where every case lies on its side by more than its 95% interval over seeds and images, "
-    "in part where some do, and does not hold where none does and some lie on the other side; where no "
-    "case differs by more than chance it can't be told. Differences are in points with their intervals."
+    "Each claim is judged by the rule beside it, the same for every run of the study. Where no case "
+    "differs by more than chance a claim can't be told. Differences are in points, with 95% intervals "
+    "over seeds and images."
 )
 COMMAND = "python -m benchmarks.study --data-root DATA --human-labels CIFAR-10_human.npz --size"
-CODE = re.compile("`([^`]+)`")
-ARM_FIGURES = (
-    ("accuracy", "Accuracy"),
-    ("coverage@5%risk", "Coverage at 5% risk"),
-    ("auroc near", "AUROC near"),
-)
+ARM_FIGURES = (ACCURACY, COVERAGE_AT_RISK, AUROC_NEAR)
 
 
 def write_page(folder: Path, size: Size, parts: Parts) -> None:
@@ -56,12 +68,10 @@ def write_page(folder: Path, size: Size, parts: Parts) -> None:
 def draw(parts: Parts) -> dict[str, bytes]:
     judged = parts["scaling"]["judged"]
     return {
-        "scaling.png": scaling_picture(judged, "coverage@5%risk", "Coverage at 5% risk"),
-        "accuracy.png": scaling_picture(judged, "accuracy", "Accuracy"),
-        "near-ood.png": scaling_picture(judged, "auroc cifar100", "AUROC, CIFAR-100 as near OOD"),
-        "mixed.png": scaling_picture(
-            judged, "aurc, near OOD mixed in", "AURC with near OOD mixed in (lower is better)", is_share=False
-        ),
+        "scaling.png": scaling_picture(judged, COVERAGE_AT_RISK),
+        "accuracy.png": scaling_picture(judged, ACCURACY),
+        "near-ood.png": scaling_picture(judged, AUROC_NEAR),
+        "mixed.png": scaling_picture(judged, AURC_NEAR),
         "selections.png": selections_picture(parts["selections"]["arms"], ARM_FIGURES),
         "windows.png": windows_picture(parts["windows"]["cells"]),
         "served.png": served_picture(parts["served"]["cases"]),
@@ -69,15 +79,14 @@ def draw(parts: Parts) -> dict[str, bytes]:
 
 
 def page(size: Size, parts: Parts, pictures: Mapping[str, bytes]) -> str:
-    said = findings(parts)
     title = "Two papers, judged on CIFAR-10"
     body = [
         header(title, f"{size.name} study · {', '.join(size.models)} · {size.members} seeds"),
         section("Which claims hold", _prose(VERDICTS), claims_table(claims(parts))),
-        _scaling(size, parts["scaling"], said["scaling"], pictures),
-        _selections(size, parts["selections"], said["selections"], pictures),
-        _windows(size, parts["windows"], said["windows"], pictures),
-        _served(size, parts["served"], said["served"], pictures),
+        _scaling(size, parts["scaling"], list(scaling_findings(parts["scaling"])), pictures),
+        _selections(size, parts["selections"], selection_words(parts["selections"]), pictures),
+        _windows(size, parts["windows"], list(window_findings(parts["windows"])), pictures),
+        _served(size, parts["served"], list(served_findings(parts["served"])), pictures),
         section("What these sizes can show, and what not", _list(limits(size))),
     ]
     return document(title, body)
@@ -100,39 +109,57 @@ def _command(size: Size, part: str) -> str:
     return f"<p><code>{escape(f'{COMMAND} {size.name} --only {part}')}</code></p>"
 
 
+def selection_words(part: Record) -> list[str]:
+    won = winners(part)
+    return [
+        *selection_findings(part),
+        f"Ahead of plain training and of a random choice as large, with clean labels: {', '.join(won)}."
+        if won
+        else (
+            "With clean labels no selection is ahead of plain training and of a random choice as large in "
+            "coverage or accuracy, which speaks for `none`, the default of `python -m training`."
+        ),
+    ]
+
+
 def _scaling(size: Size, part: Record, said: Sequence[str], pictures: Mapping[str, bytes]) -> str:
     judged = part["judged"]
+    within = [each for each in part["differences"] if each["model"] == each["against_model"]]
+    beyond = [each for each in part["differences"] if each["model"] != each["against_model"]]
     return section(
         "1. Ensembles and cascades against scaled single models",
         _prose(
             f"{size.members} members of each model, alike but for their seed; a cascade's first stage is "
-            "each of them in turn. Policies are fitted on 5,000 calibration rows: for coverage at 5% risk "
-            "and risk at 80% coverage on MSP, for out-of-distribution rows (FPR at 95% TPR) on energy. "
-            "Two stages within 1.2 times the multiply-adds of one member, three within 1.3. Judged on the "
-            "test rows; the lower line of a cell is the 95% interval over seeds and images. Server CPU: "
-            "that of each stage's model served alone, times the rows that reach it."
+            "each of them in turn. Policies are fitted on the calibration split: for coverage at 5% risk "
+            "and risk at 80% coverage on MSP, for out-of-distribution (OOD) rows, FPR at 95% TPR, on "
+            "energy. Two stages within 1.2 times the multiply-adds of one member, three within 1.3. "
+            "Judged on the test rows; the lower line of a cell is the 95% interval. CPU is computed: the "
+            "server's CPU time for each stage's model alone (part 4), times the rows that reach it."
         ),
         _command(size, "scaling"),
         _list(said),
         image(pictures["scaling.png"], "coverage at 5% risk against cost"),
         subheading("Against a single of the next larger model"),
         _prose(
-            "Differences in points (AURC as it is), paired by image; MACs and CPU as multiples of the "
-            "single's."
+            "The next larger model is the next that is more accurate than all cheaper ones. Differences "
+            "in points (AURC as it is), paired by image; MACs and CPU as multiples of the single's."
         ),
-        differences_table(against_larger(part)),
+        differences_table(beyond),
         subheading("Against single models of the same cost"),
         _prose(
             "Between two neighbouring singles their figures are interpolated over the logarithm of the "
-            "cost, in multiply-adds (columns MACs) and in the server's CPU time (CPU). Contenders dearer "
-            "than the largest single have nothing beside them."
+            "cost, in multiply-adds (columns MACs) and in computed CPU time (CPU). Contenders dearer than "
+            "the largest single have nothing beside them."
         ),
         equal_cost_table(part["at_equal_cost"]),
+        subheading("Against one member and all members of the same model"),
+        differences_table(within),
         subheading("All contenders"),
-        judged_table(judged, JUDGED),
+        judged_table(judged, JUDGED, ACCEPTING),
         _prose(
             f"With OOD mixed in, {OOD_SHARE:.0%} of the traffic is out of distribution, and to accept "
-            "such a row is an error."
+            "such a row is an error. MACs and CPU are those of the policy for coverage; each picture has "
+            "the cost of the policy that it shows, OOD rows counted where they are mixed in."
         ),
         image(pictures["accuracy.png"], "accuracy against cost"),
         image(pictures["near-ood.png"], "near OOD against cost"),
@@ -141,59 +168,74 @@ def _scaling(size: Size, part: Record, said: Sequence[str], pictures: Mapping[st
         _prose(
             "Policies are fitted with patches of photographs as strangers, and judged on families that "
             "they have not seen: CIFAR-100's test set but for bus and pickup truck (near); enlarged "
-            "digits, noise, and textures."
+            "digits, noise, and textures (far). MACs and CPU are those of the policy for OOD rows."
         ),
-        strange_table(judged),
+        judged_table(judged, DETECTED, DETECTING),
     )
 
 
 def _selections(size: Size, part: Record, said: Sequence[str], pictures: Mapping[str, bytes]) -> str:
     setting = size.selecting
+    targets = " and ".join(f"{target:.0%} ({labels})" for labels, target in setting.target_accuracy.items())
     tables = "".join(
         subheading(f"{labels.capitalize()} labels{what}")
         + arms_table([arm for arm in part["arms"] if arm["labels"] == labels], figures)
         for labels in LABELS
         for what, figures in (("", OF_MEMBERS), (": accepting and rejecting", OF_ACCEPTING))
     )
+    alone = [arm for arm in part["arms"] if arm["ensemble"] == ALIKE or arm["selection"] == AWARE]
     return section(
         "2. Does the choice of batches help an ensemble?",
         _prose(
             f"Pairs of {setting.model}, {setting.train_rows:,} train rows, {setting.epochs} epochs of "
-            "updates for each member whatever the selection, learning rate to zero within them, delta "
-            f"0.5, {setting.seeds} seeds. `alike`: both members are trained with the selection; `behind "
-            "plain`: the second alone. Noisy labels are one person's of CIFAR-10N (`worse_label`, 40% "
-            f"wrong), on the train rows only. The target is {setting.target_accuracy:.0%} validation "
-            "accuracy. Below each value stands the difference to two plain members of the same seeds, "
-            "with its 95% interval over seeds and images."
+            "updates for each member whatever the selection, learning rate to zero within them, half of "
+            f"the batches in a round, {setting.seeds} seeds. `alike`: both members are trained with the "
+            "selection; `behind plain`: the second alone. Noisy labels are CIFAR-10N's `worse_label` (40% "
+            "wrong), on the train rows only; weights are those of the best epoch by clean validation "
+            "labels. Below each value stands the difference to plain members of the same seeds and "
+            "places, with its 95% interval."
         ),
         _command(size, "selections"),
         _list(said),
         image(pictures["selections.png"], "differences to plain training"),
         tables,
+        subheading("What a member took"),
+        _prose(
+            f"Updates until a member first validated at {targets}, known to the epoch: the median, and "
+            "how many of all came there. Seconds are of a machine that did other work, too. Overlap: how "
+            "much of a round's choice was in the one before."
+        ),
+        spent_table(alone),
     )
 
 
 def _windows(size: Size, part: Record, said: Sequence[str], pictures: Mapping[str, bytes]) -> str:
     cells = [cell for cell in part["cells"] if cell["model"] == ALL]
     tables = "".join(
-        subheading(objective) + windows_table([cell for cell in cells if cell["objective"] == objective])
+        subheading(FIGURES[objective].title.capitalize())
+        + windows_table([cell for cell in cells if cell["objective"] == objective])
         for objective in OBJECTIVES
     )
-    certified = [cell for cell in cells if cell["certified"]]
     return section(
         "3. Windows against thresholds at equal cost",
         _prose(
             "Two members of each model, every seed first once; means over models. `paper` is the rule of "
             "the window paper, `ours` what cross-validation on the calibration rows prefers. The oracle's "
             "gate knows for each row what each exit would give. Values are read off the test rows' own "
-            "curve; budgets are multiples of the first member's multiply-adds."
+            "curve; budgets are multiples of the first member's multiply-adds. A gain is in the figure's "
+            "good direction. Gap: how much of the way from the first member alone to the oracle is gone."
         ),
         _command(size, "windows"),
         _list(said),
         image(pictures["windows.png"], "value over budgets"),
         tables,
-        subheading("Certified at delta 0.1: coverage at the deployed threshold"),
-        certified_table(certified),
+        subheading("At the deployed threshold: estimated, and certified at delta 0.1"),
+        _prose(
+            "Coverage, and below it the risk on the test rows and in how many pairs it is above 5%. A "
+            "certificate is about fresh rows; what is seen here has the test rows' own noise in it. Costs "
+            "are those on the test rows."
+        ),
+        deployed_table([cell for cell in cells if cell["certified"]]),
     )
 
 
@@ -214,20 +256,21 @@ def _served(size: Size, part: Record, said: Sequence[str], pictures: Mapping[str
 
 def limits(size: Size) -> list[str]:
     rows = "all 40,000" if size.train_rows is None else f"{size.train_rows:,}"
+    setting = size.selecting
     return [
         f"The members are small ResNets trained for {size.epochs} epochs on {rows} train rows of one data "
         "set, on CPUs. They are far from what these networks can reach, and farther from the papers' "
         "ImageNet networks: at 5% risk such members accept fewer rows, and an ensemble has more to gain. "
-        "Whether the orders found hold for large, well trained networks this study can't show.",
-        f"{size.members} members a model make {size.members} cascades that share members, so the seeds' "
-        "part of an interval is rather too narrow than too wide; with so few of them it is wide all the "
-        "same.",
-        "The family is not scaled as EfficientNets are: neighbours differ by 1.8 to 2.3 times in "
-        "multiply-adds, where the paper's differ by 1.4 to 2.4.",
-        "Selections are compared on a quarter of the train rows for a few epochs, with the recipe's "
-        "augmentation and decay; the hard-batch paper's own setting (no augmentation, constant rate) is "
-        "not this one.",
-        "Intervals are 95% each and many are compared: of every twenty that show a difference where there "
-        "is none, one would.",
+        "Whether what is found holds for large, well trained networks this study can't show.",
+        f"{size.members} members of a model make {size.members} cascades that share members; their seeds' "
+        "variance is taken to be at least that of single members. With so few seeds intervals are wide. "
+        "The draw of the calibration rows, one for all, and the noise of measured CPU times are in no "
+        "interval.",
+        "The family is not scaled as EfficientNets are: it has neighbours of which the dearer one is no "
+        "better, and multiply-adds of narrow layers cost more time than those of wide ones.",
+        f"Selections are compared on {setting.train_rows:,} train rows for {setting.epochs} epochs, with "
+        "the recipe's augmentation, decay and falling rate; the hard-batch paper's own setting (larger "
+        "networks, no augmentation, constant rate) is not this one.",
+        "Many comparisons are made at 95% each: of twenty where there is no difference about one shows one.",
         "Of CIFAR-100's classes others than the two left out come close to CIFAR-10's, too.",
     ]

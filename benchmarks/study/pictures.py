@@ -14,9 +14,10 @@ from benchmarks.study.contenders import (
     WINDOW,
     WINDOW_OF_THREE,
 )
+from benchmarks.study.figures import FIGURES
 from benchmarks.study.findings import arm_name
 from benchmarks.study.sizes import NONE
-from benchmarks.study.windows import ALL, BUDGETS, OBJECTIVES
+from benchmarks.study.windows import ALL, OBJECTIVES
 from benchmarks.study.words import Record
 from cascade.report.plot_style import (
     FAINT,
@@ -49,11 +50,11 @@ FITS = {
 VERDICT_WIDTH = 1.6
 
 
-def scaling_picture(judged: Sequence[Record], figure: str, title: str, *, is_share: bool = True) -> bytes:
+def scaling_picture(judged: Sequence[Record], figure: str) -> bytes:
     """A figure over multiply-adds and over the server's CPU time; each line is one contender over models."""
     drawing, panels = new_figure(4.6, 2)
     for axes, cost, name in zip(
-        panels[0], ("macs", "cpu_ms"), ("multiply-adds a row", "server CPU ms a row"), strict=True
+        panels[0], ("macs", "cpu_ms"), ("multiply-adds a row", "CPU ms a row"), strict=True
     ):
         for contender, (colour, marker) in DRAWN.items():
             _line(
@@ -68,18 +69,23 @@ def scaling_picture(judged: Sequence[Record], figure: str, title: str, *, is_sha
         axes.xaxis.set_major_formatter(FuncFormatter(_cost_label))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xticks(_ticks(axes))
-        if is_share:
+        if FIGURES[figure].is_share:
             percent_axis(axes.yaxis)
-        label(axes, title=title if cost == "macs" else "", x=name)
+        label(axes, title=_heading(figure) if cost == "macs" else "", x=name)
     legend_above(drawing, panels[0])
     return png(drawing)
+
+
+def _heading(figure: str) -> str:
+    of = FIGURES[figure]
+    return of.title if of.direction > 0 else f"{of.title} (lower is better)"
 
 
 def _line(axes: Axes, records: Sequence[Record], cost: str, figure: str, colour: str, marker: str) -> None:
     found = [each["figures"][figure] for each in records]
     values = [each["value"] for each in found]
     axes.errorbar(
-        [each[cost] for each in records],
+        [each[cost][FIGURES[figure].cost] for each in records],
         values,
         yerr=[
             [each["value"] - each["low"] for each in found],
@@ -106,13 +112,13 @@ def _cost_label(cost: float, _: int) -> str:
     return f"{cost / 1e6:g} M" if cost >= 1e4 else f"{cost:g}"
 
 
-def selections_picture(arms: Sequence[Record], figures: Sequence[tuple[str, str]]) -> bytes:
+def selections_picture(arms: Sequence[Record], figures: Sequence[str]) -> bytes:
     """Differences to plain training with their intervals, a column a figure, a row an ensemble."""
     label_sets = list(dict.fromkeys(arm["labels"] for arm in arms))
     drawing, panels = new_figure(2.9 * len(label_sets), len(figures), len(label_sets))
     for line, labels in zip(panels, label_sets, strict=True):
         here = [arm for arm in arms if arm["labels"] == labels and arm["selection"] != NONE]
-        for axes, (figure, title) in zip(line, figures, strict=True):
+        for axes, figure in zip(line, figures, strict=True):
             for place, arm in enumerate(here):
                 _whisker(axes, place, arm["against_plain"][figure])
             axes.axvline(0, color=FAINT, linewidth=1)
@@ -122,7 +128,7 @@ def selections_picture(arms: Sequence[Record], figures: Sequence[tuple[str, str]
             )
             label(
                 axes,
-                title=title if line is panels[0] else "",
+                title=_heading(figure) if line is panels[0] else "",
                 x="points against two plain members" if line is panels[-1] else "",
                 y=f"{labels} labels" if axes is line[0] else "",
             )
@@ -142,14 +148,15 @@ def windows_picture(cells: Sequence[Record]) -> bytes:
     drawing, panels = new_figure(4.4, len(OBJECTIVES))
     for axes, objective in zip(panels[0], OBJECTIVES, strict=True):
         here = [cell for cell in cells if cell["model"] == ALL and cell["objective"] == objective]
+        budgets = [cell["budget"] for cell in here]
         for name, colour in FITS.items():
             values = [cell["oracle"] if name == "oracle" else cell["values"][name]["value"] for cell in here]
-            axes.plot(BUDGETS, values, label=name, color=colour, marker="o", markersize=4, linewidth=1.6)
+            axes.plot(budgets, values, label=name, color=colour, marker="o", markersize=4, linewidth=1.6)
         for name in ("first", "full"):
             level = here[0]["values"][name]["value"]
             axes.axhline(level, label=name, color=KNOWN[name], linestyle="--", linewidth=1.2)
         percent_axis(axes.yaxis)
-        label(axes, title=objective, x="budget (multiple of the first member)")
+        label(axes, title=_heading(objective), x="budget (multiple of the first member)")
     legend_above(drawing, panels[0])
     return png(drawing)
 

@@ -7,78 +7,82 @@ what the first forwards is meant to be used.
 """
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
-from typing import Any
+from statistics import fmean, median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.study.contenders import COVERAGE, DETECTION, FULL, WINDOW, detection, play, selective_value
 from benchmarks.study.estimates import Array, Draw, draws, estimate
+from benchmarks.study.figures import ACCURACY, AURC, AUROC_FAR, AUROC_NEAR, COVERAGE_AT_RISK
 from benchmarks.study.members import PAIR, selection_run
 from benchmarks.study.outputs import Archive, Outputs
 from benchmarks.study.sizes import AWARE, LABELS, NONE, SELECTIONS, Size
 from benchmarks.study.strange import FAMILIES, FAR, NEAR
+from benchmarks.study.words import Record
 from cascade.metrics import aurc, log_loss
 from cascade.scores import softmax
 from training.runs import member_folder
 
-Record = dict[str, Any]
-
 ALIKE, BEHIND_PLAIN = "alike", "behind plain"
-# The first member of a cascade-aware pair is plain; two plain members are alike.
-NO_ENSEMBLE = {ALIKE: (AWARE,), BEHIND_PLAIN: (NONE,)}
+ENSEMBLES = (ALIKE, BEHIND_PLAIN)
+CONTROL = "random-batch"
+"""What a selection must beat, beside plain training, for its choice to be what helps."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """`values` are (seeds, 1 + resamples) by figure; `updates` to the target, None where it was not
-    reached."""
+    """Of one label set, selection and ensemble: `values` are (seeds, 1 + resamples) by figure, of the members
+    that were trained with the selection, or of the pair."""
 
     labels: str
     selection: str
     ensemble: str
     values: Mapping[str, Array]
-    updates: tuple[int | None, ...]
+    members: tuple[Path, ...]
 
 
 def selections(size: Size, archive: Archive, jobs: int) -> Record:
+    """Records of arms, each with its differences to plain training and to a random choice as large."""
     asked = [
         (labels, selection, ensemble)
         for labels in LABELS
         for selection in SELECTIONS
-        for ensemble in (ALIKE, BEHIND_PLAIN)
-        if selection not in NO_ENSEMBLE.get(ensemble, ())
+        for ensemble in ENSEMBLES
+        if not (selection == AWARE and ensemble == ALIKE)
     ]
-    for labels in LABELS:
-        for selection in SELECTIONS:
-            for seed in range(size.selecting.seeds):
-                archive.outputs(selection_run(size, labels, selection, seed))
     with ProcessPoolExecutor(jobs) as pool:
-        arms = list(pool.map(_arm, *zip(*((size, archive, *one) for one in asked), strict=True)))
-    plain = {arm.labels: arm for arm in arms if arm.selection == NONE and arm.ensemble == ALIKE}
-    return {"arms": [_record(arm, plain[arm.labels]) for arm in arms]}
+        futures = {one: pool.submit(_arm, size, *one, _pairs(size, archive, *one)) for one in asked}
+        arms = {one: future.result() for one, future in futures.items()}
+    # Behind a plain member a plain one makes the same pair as two alike: it is the baseline there, no arm.
+    shown = [arm for (_, *which), arm in arms.items() if which != [NONE, BEHIND_PLAIN]]
+    return {
+        "arms": [
+            _record(arm, size, *(arms[arm.labels, other, arm.ensemble] for other in (NONE, CONTROL)))
+            for arm in shown
+        ]
+    }
 
 
-def _arm(size: Size, archive: Archive, labels: str, selection: str, ensemble: str) -> Arm:
+def _pairs(size: Size, archive: Archive, labels: str, selection: str, ensemble: str) -> list[Outputs]:
     seeds = range(size.selecting.seeds)
-    pairs = [_pair(size, archive, labels, selection, ensemble, seed) for seed in seeds]
+    return [_pair(size, archive, labels, selection, ensemble, seed) for seed in seeds]
+
+
+def _arm(size: Size, labels: str, selection: str, ensemble: str, pairs: Sequence[Outputs]) -> Arm:
     of_selection = range(1, PAIR) if ensemble == BEHIND_PLAIN else range(PAIR)
-    runs = [selection_run(size, labels, selection, seed) for seed in seeds]
+    runs = [selection_run(size, labels, selection, seed) for seed in range(size.selecting.seeds)]
     return Arm(
         labels=labels,
         selection=selection,
         ensemble=ensemble,
         values=_values(pairs, of_selection, size.resamples),
-        updates=tuple(
-            updates_to(member_folder(run, member), size.selecting.target_accuracy)
-            for run in runs
-            for member in of_selection
-        ),
+        members=tuple(member_folder(run, member) for run in runs for member in of_selection),
     )
 
 
@@ -94,14 +98,16 @@ def _values(pairs: Sequence[Outputs], of_selection: Sequence[int], resamples: in
     test = pairs[0].test
     sizes = {name: test.ood_families.count(name) for name in FAMILIES}
     drawn = draws(test.num_rows, sizes, resamples)
-    rows = [_figures(pair, of_selection, drawn) for pair in pairs]
+    rows = [_figures(pair, of_selection, drawn, seed) for seed, pair in enumerate(pairs)]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def _figures(pair: Outputs, of_selection: Sequence[int], drawn: Sequence[Draw]) -> dict[str, Array]:
+def _figures(
+    pair: Outputs, of_selection: Sequence[int], drawn: Sequence[Draw], seed: int
+) -> dict[str, Array]:
     """Each (1 + resamples,)."""
-    full, window = play(FULL, COVERAGE, pair), play(WINDOW, COVERAGE, pair)
-    strange = play(FULL, DETECTION, pair)
+    full, window = play(FULL, COVERAGE, pair, seed), play(WINDOW, COVERAGE, pair, seed)
+    strange = play(FULL, DETECTION, pair, seed)
     counts = [draw.counts for draw in drawn]
     ranked = [draw.counts[full.order] for draw in drawn]
     each = [_member_figures(pair, member, counts) for member in of_selection]
@@ -110,14 +116,14 @@ def _figures(pair: Outputs, of_selection: Sequence[int], drawn: Sequence[Draw]) 
     return {
         "member accuracy": np.mean([accuracy for accuracy, _ in each], axis=0),
         "member NLL": np.mean([nll for _, nll in each], axis=0),
-        "accuracy": _means(full.is_correct, ranked),
+        ACCURACY: _means(full.is_correct, ranked),
         "NLL": _nll(probabilities, pair.test.labels, counts),
         "disagreement": _means(disagree, counts),
-        "aurc": np.array([aurc(full.rank, full.is_correct, weight) for weight in ranked]),
-        "coverage@5%risk": np.array([selective_value(full, COVERAGE, draw) for draw in drawn]),
+        AURC: np.array([aurc(full.rank, full.is_correct, weight) for weight in ranked]),
+        COVERAGE_AT_RISK: np.array([selective_value(full, COVERAGE, draw) for draw in drawn]),
         "window coverage@5%risk": np.array([selective_value(window, COVERAGE, draw) for draw in drawn]),
-        "auroc near": np.array([detection(strange, NEAR, draw) for draw in drawn]),
-        "auroc far": np.mean([[detection(strange, name, draw) for draw in drawn] for name in FAR], axis=0),
+        AUROC_NEAR: np.array([detection(strange, NEAR, draw) for draw in drawn]),
+        AUROC_FAR: np.mean([[detection(strange, name, draw) for draw in drawn] for name in FAR], axis=0),
     }
 
 
@@ -135,28 +141,52 @@ def _nll(probabilities: Array, labels: NDArray[np.int64], counts: Sequence[Array
     return np.array([log_loss(of_label, weight) for weight in counts])
 
 
-def updates_to(folder: Path, accuracy: float) -> int | None:
-    """Updates after which the member first validated at `accuracy` or better; known to the epoch."""
+def updates_to(folder: Path, accuracy: float) -> float:
+    """Updates after which the member first validated at `accuracy` or better, known to the epoch; infinity
+    where it never did."""
+    reached = (int(row["updates"]) for row in epochs(folder) if float(row["validation_accuracy"]) >= accuracy)
+    return next(reached, math.inf)
+
+
+def epochs(folder: Path) -> list[dict[str, str]]:
+    """A member's metrics, a line an epoch."""
     with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if float(row["validation_accuracy"]) >= accuracy:
-                return int(row["updates"])
-    return None
+        return list(csv.DictReader(file))
 
 
-def _record(arm: Arm, plain: Arm) -> Record:
-    reached = [updates for updates in arm.updates if updates is not None]
+def _record(arm: Arm, size: Size, plain: Arm, control: Arm) -> Record:
+    updates = [updates_to(folder, size.selecting.target_accuracy[arm.labels]) for folder in arm.members]
+    middle = median(updates)
     return {
         "labels": arm.labels,
         "selection": arm.selection,
         "ensemble": arm.ensemble,
-        "updates_to_target": median(reached) if reached else None,
-        "reached": [len(reached), len(arm.updates)],
+        "updates_to_target": None if math.isinf(middle) else middle,
+        "reached": [sum(map(math.isfinite, updates)), len(updates)],
+        "updates_per_epoch": int(epochs(arm.members[0])[0]["updates"]),
+        "spent": _spent(arm.members),
         "figures": {
             name: asdict(estimate(values)) | {"seeds": values[:, 0].round(5).tolist()}
             for name, values in arm.values.items()
         },
-        "against_plain": {
-            name: asdict(estimate(values - plain.values[name])) for name, values in arm.values.items()
-        },
+        "against_plain": _differences(arm, plain),
+        "against_random": _differences(arm, control),
     }
+
+
+def _differences(arm: Arm, other: Arm) -> Record:
+    return {name: asdict(estimate(values - other.values[name])) for name, values in arm.values.items()}
+
+
+def _spent(members: Sequence[Path]) -> Record:
+    """Of a member, in the mean: updates, samples forward and backward, seconds; and how much of a round's
+    choice was in the round before (Jaccard)."""
+    tables = [epochs(folder) for folder in members]
+    last = {
+        name: fmean(float(table[-1][name]) for table in tables)
+        for name in ("updates", "samples_forward", "samples_backward", "seconds")
+    }
+    overlaps = [
+        float(row["selection_overlap"]) for table in tables for row in table if row["selection_overlap"]
+    ]
+    return last | {"overlap": fmean(overlaps) if overlaps else None}

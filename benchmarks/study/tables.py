@@ -4,6 +4,21 @@ from collections.abc import Sequence
 from html import escape
 
 from benchmarks.study.claims import Claim
+from benchmarks.study.figures import (
+    ACCURACY,
+    AURC,
+    AURC_FAR,
+    AURC_NEAR,
+    AUROC_FAR,
+    AUROC_NEAR,
+    COVERAGE_AT_RISK,
+    FIGURES,
+    FPR_NEAR,
+    RISK_AT_COVERAGE,
+)
+from benchmarks.study.findings import updates
+from benchmarks.study.sizes import NONE
+from benchmarks.study.strange import FAMILIES
 from benchmarks.study.words import Record, change, times, value, verdict
 from loadtest.report.document import beneath
 from loadtest.report.wording import count
@@ -12,31 +27,22 @@ Cell = tuple[str, str]
 """HTML, and the class of the cell."""
 
 JUDGED = (
-    "coverage@5%risk",
-    "risk@80%coverage",
-    "accuracy",
-    "aurc",
-    "auroc cifar100",
-    "fpr@95tpr cifar100",
-    "aurc, near OOD mixed in",
-    "aurc, far OOD mixed in",
+    COVERAGE_AT_RISK,
+    RISK_AT_COVERAGE,
+    ACCURACY,
+    AURC,
+    AUROC_NEAR,
+    FPR_NEAR,
+    AURC_NEAR,
+    AURC_FAR,
 )
-STRANGE = ("cifar100", "digits", "noise", "textures")
-COMPARED = ("coverage@5%risk", "risk@80%coverage", "accuracy", "auroc cifar100", "aurc, near OOD mixed in")
-OF_MEMBERS = ("member accuracy", "member NLL", "accuracy", "NLL", "disagreement")
-OF_ACCEPTING = ("coverage@5%risk", "window coverage@5%risk", "aurc", "auroc near", "auroc far")
-SHORT = {
-    "coverage@5%risk": "coverage @5% risk",
-    "risk@80%coverage": "risk @80% coverage",
-    "aurc": "AURC",
-    "auroc cifar100": "AUROC near",
-    "fpr@95tpr cifar100": "FPR near",
-    "aurc, near OOD mixed in": "AURC, near mixed in",
-    "aurc, far OOD mixed in": "AURC, far mixed in",
-    "window coverage@5%risk": "its window's coverage",
-    "auroc near": "AUROC near",
-    "auroc far": "AUROC far",
-}
+DETECTED = tuple(f"{figure} {name}" for figure in ("auroc", "fpr@95tpr") for name in FAMILIES)
+COMPARED = (COVERAGE_AT_RISK, RISK_AT_COVERAGE, ACCURACY, AUROC_NEAR, AURC_NEAR)
+BESIDE_SINGLES = (COVERAGE_AT_RISK, ACCURACY, AUROC_NEAR, AURC_NEAR)
+OF_MEMBERS = ("member accuracy", "member NLL", ACCURACY, "NLL", "disagreement")
+OF_ACCEPTING = (COVERAGE_AT_RISK, "window coverage@5%risk", AURC, AUROC_NEAR, AUROC_FAR)
+FITS = ("first", "threshold", "paper", "ours", "full")
+DECIDING = ("threshold", "paper", "ours")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], num_names: int) -> str:
@@ -76,13 +82,14 @@ def grouped(names: Sequence[str]) -> list[str]:
 def claims_table(found: Sequence[Claim]) -> str:
     rows = [
         [
-            _wrapped(claim.text, 300),
+            _wrapped(claim.text, 260),
             (f"<b>{escape(claim.verdict)}</b>", "text"),
-            _wrapped(claim.evidence, 420),
+            _wrapped(claim.evidence, 340),
+            _wrapped(claim.rule, 180),
         ]
         for claim in found
     ]
-    return table(["claim", "here", "seen"], rows, 3)
+    return table(["claim", "here", "seen", "it holds where"], rows, 4)
 
 
 def _wrapped(words: str, width_px: int) -> Cell:
@@ -90,15 +97,16 @@ def _wrapped(words: str, width_px: int) -> Cell:
     return f'<div style="white-space:normal;min-width:{width_px}px">{escape(words)}</div>', "text"
 
 
-def judged_table(judged: Sequence[Record], figures: Sequence[str]) -> str:
-    head = ["model", "contender", "MACs", "server CPU ms", *map(short, figures)]
+def judged_table(judged: Sequence[Record], figures: Sequence[str], cost: str) -> str:
+    """`cost`: the one that is shown, of those that go with figures."""
+    head = ["model", "contender", "MACs", "CPU ms", *map(_title, figures)]
     models = grouped([each["model"] for each in judged])
     rows = [
         [
             text(model),
             text(each["contender"]),
-            number(count(each["macs"])),
-            number(f"{each['cpu_ms']:.3f}"),
+            number(count(each["macs"][cost])),
+            number(f"{each['cpu_ms'][cost]:.3f}"),
             *(told(figure, each["figures"][figure]) for figure in figures),
         ]
         for model, each in zip(models, judged, strict=True)
@@ -107,102 +115,113 @@ def judged_table(judged: Sequence[Record], figures: Sequence[str]) -> str:
 
 
 def differences_table(differences: Sequence[Record]) -> str:
-    head = ["members", "contender", "against a single", "MACs", "server CPU", *map(short, COMPARED)]
+    head = ["members", "contender", "against", "MACs", "CPU", *map(_title, COMPARED)]
+    models = grouped([each["model"] for each in differences])
     rows = [
         [
-            text(each["model"]),
+            text(model),
             text(each["contender"]),
-            text(each["against_model"]),
+            text(_other(each)),
             number(times(each["macs_ratio"])),
-            number(times(each["cpu_ratio"])),
+            number(times(each["cpu_ms_ratio"])),
             *(changed(figure, each["figures"][figure]) for figure in COMPARED),
         ]
-        for each in differences
+        for model, each in zip(models, differences, strict=True)
     ]
     return table(head, rows, 3)
 
 
+def _other(each: Record) -> str:
+    is_across = each["against_model"] != each["model"]
+    return f"{each['against_model']}, {each['against']}" if is_across else str(each["against"])
+
+
 def equal_cost_table(records: Sequence[Record]) -> str:
     """Contenders against the line of single models; those of `macs` and of `cpu_ms` side by side."""
-    by_unit = {
-        unit: {(each["model"], each["contender"]): each for each in records if each["unit"] == unit}
+    by_unit = [
+        {(each["model"], each["contender"]): each["figures"] for each in records if each["unit"] == unit}
         for unit in ("macs", "cpu_ms")
-    }
-    keys = list(dict.fromkeys((each["model"], each["contender"]) for each in records))
-    figures = ("coverage@5%risk", "accuracy", "auroc cifar100", "aurc, near OOD mixed in")
-    head = ["members", "contender", *(f"{short(of)}, {unit}" for unit in ("MACs", "CPU") for of in figures)]
+    ]
+    keys = [key for key in by_unit[0] if any(of[key][COVERAGE_AT_RISK] for of in by_unit)]
+    titles = [f"{_title(of)}, {unit}" for unit in ("MACs", "CPU") for of in BESIDE_SINGLES]
     rows = [
         [
             text(model),
             text(keys[place][1]),
-            *(_of_line(found.get(keys[place]), figure) for found in by_unit.values() for figure in figures),
+            *(_of_line(figure, found[keys[place]][figure]) for found in by_unit for figure in BESIDE_SINGLES),
         ]
         for place, model in enumerate(grouped([model for model, _ in keys]))
     ]
-    return table(head, rows, 2)
+    return table(["members", "contender", *titles], rows, 2)
 
 
-def _of_line(record: Record | None, figure: str) -> Cell:
-    return number("–") if record is None else changed(figure, record["figures"][figure])
+def _of_line(figure: str, difference: Record | None) -> Cell:
+    return number("–") if difference is None else changed(figure, difference)
 
 
-def short(figure: str) -> str:
-    return SHORT.get(figure, figure)
+def _title(figure: str) -> str:
+    return FIGURES[figure].title
 
 
 def arms_table(arms: Sequence[Record], figures: Sequence[str]) -> str:
-    head = ["selection", "ensemble", "updates to target", *map(short, figures)]
+    head = ["selection", "ensemble", *map(_title, figures)]
     names = grouped([arm["selection"] for arm in arms])
     rows = [
-        [
-            text(name),
-            text(arm["ensemble"]),
-            number(_updates(arm)),
-            *(_of_arm(arm, figure) for figure in figures),
-        ]
+        [text(name), text(arm["ensemble"]), *(_of_arm(arm, figure) for figure in figures)]
         for name, arm in zip(names, arms, strict=True)
     ]
     return table(head, rows, 2)
 
 
-def _updates(arm: Record) -> str:
-    hit, members = arm["reached"]
-    median = "–" if arm["updates_to_target"] is None else f"{arm['updates_to_target']:,.0f}"
-    return f"{median} ({hit} of {members})"
-
-
 def _of_arm(arm: Record, figure: str) -> Cell:
     """The value, and beneath it the difference to plain training in its colour."""
     shown, _ = value(figure, arm["figures"][figure])
-    if arm["selection"] == "none":
+    if arm["selection"] == NONE:
         return escape(shown), ""
     difference = arm["against_plain"][figure]
     moved, interval = change(figure, difference)
-    # More disagreement is neither better nor worse in itself.
-    colour = "same" if figure == "disagreement" else verdict(figure, difference)
-    return beneath(shown, f"{moved} [{interval}]"), colour
+    return beneath(shown, f"{moved} [{interval}]"), verdict(figure, difference)
+
+
+def spent_table(arms: Sequence[Record]) -> str:
+    """What a member took; of pairs alike, and of the second member of cascade-aware ones."""
+    head = [
+        "labels",
+        "selection",
+        "updates to target",
+        "updates",
+        "samples forward",
+        "backward",
+        "seconds",
+        "overlap",
+    ]
+    labels = grouped([arm["labels"] for arm in arms])
+    rows = [
+        [
+            text(label),
+            text(arm["selection"]),
+            number(updates(arm)),
+            *(number(f"{arm['spent'][name]:,.0f}") for name in SPENT),
+            number("–" if arm["spent"]["overlap"] is None else f"{arm['spent']['overlap']:.0%}"),
+        ]
+        for label, arm in zip(labels, arms, strict=True)
+    ]
+    return table(head, rows, 2)
+
+
+SPENT = ("updates", "samples_forward", "samples_backward", "seconds")
 
 
 def windows_table(cells: Sequence[Record]) -> str:
-    fits = ("first", "threshold", "paper", "ours", "full")
-    head = [
-        "budget",
-        *fits,
-        "oracle",
-        "ours − threshold",
-        "ours − paper",
-        "gap closed by ours",
-        "by paper",
-        "cost",
-    ]
+    gains = ("paper over threshold", "ours over threshold", "ours over paper")
+    head = ["budget", *FITS, "oracle", *gains, *(f"gap: {name}" for name in DECIDING)]
     rows = [
         [
             number(times(cell["budget"])),
-            *(told(cell["objective"], cell["values"][name]) for name in fits),
+            *(told(cell["objective"], cell["values"][name]) for name in FITS),
             number(f"{cell['oracle'] * 100:.1f}%"),
-            *(changed("coverage", cell["gains"][name]) for name in ("threshold", "paper")),
-            *(number(_part(cell["share_of_gap"][name])) for name in ("ours", "paper")),
-            number(f"{cell['costs']['ours']:.3f}"),
+            *(changed("gain", cell["gains"][name]) for name in gains),
+            *(number(_part(cell["share_of_gap"][name])) for name in DECIDING),
         ]
         for cell in cells
     ]
@@ -213,28 +232,30 @@ def _part(share: float | None) -> str:
     return "–" if share is None else f"{share:.0%}"
 
 
-def certified_table(cells: Sequence[Record]) -> str:
+def deployed_table(cells: Sequence[Record]) -> str:
+    """At deployed thresholds: what is accepted, the risk, and pairs above the target, estimated and
+    certified."""
+    kinds = ("deployed", "certified")
     names = list(cells[0]["certified"])
     head = [
         "budget",
-        *(f"{name}: {what}" for name in names for what in ("coverage", "risk", "risk exceeded")),
+        *(f"{name}, {kind}" for name in names for kind in ("estimated", "certified")),
+        *(f"cost of {name}" for name in DECIDING),
     ]
     rows = [
         [
             number(times(cell["budget"])),
-            *(cell_of for name in names for cell_of in _certified(cell["certified"][name])),
+            *(_deployed(cell[kind][name]) for name in names for kind in kinds),
+            *(number(f"{cell['costs'][name]:.3f}") for name in DECIDING),
         ]
         for cell in cells
     ]
     return table(head, rows, 0)
 
 
-def _certified(found: Record) -> list[Cell]:
-    return [
-        number(f"{found['coverage']:.1%}"),
-        number(f"{found['risk']:.1%}"),
-        number(f"{found['exceeded']} of {found['pairs']}"),
-    ]
+def _deployed(found: Record) -> Cell:
+    under = f"risk {found['risk']:.1%}, above in {found['exceeded']}/{found['pairs']}"
+    return beneath(f"{found['coverage']:.1%}", under), ""
 
 
 def served_table(cases: Sequence[Record]) -> str:
@@ -248,7 +269,7 @@ def served_table(cases: Sequence[Record]) -> str:
             text(cascade),
             text(case["policy"]),
             told("coverage", case["coverage"]),
-            told("accuracy", case["accuracy"]),
+            told(ACCURACY, case["accuracy"]),
             number(count(case["rows_per_s"])),
             number(f"{case['cpu_ms']:.3f}"),
             number(times(case["cost"])),
@@ -260,8 +281,3 @@ def served_table(cases: Sequence[Record]) -> str:
         for cascade, case in zip(cascades, cases, strict=True)
     ]
     return table(head, rows, 2)
-
-
-def strange_table(judged: Sequence[Record]) -> str:
-    figures = [f"{figure} {name}" for figure in ("auroc", "fpr@95tpr") for name in STRANGE]
-    return judged_table(judged, figures)

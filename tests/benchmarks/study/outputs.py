@@ -36,6 +36,7 @@ def _scores(
         labels=labels,
         names=tuple(f"member-{place}" for place in range(len(strengths))),
         macs=(macs,) * len(strengths),
+        sha256=tuple(f"{strength:g} {place}" for place, strength in enumerate(strengths)),
         ood_outputs=np.stack(strange).astype(np.float32),
         ood_families=tuple(family for family in families for _ in range(40)),
     )

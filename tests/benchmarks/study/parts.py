@@ -3,22 +3,22 @@
 from typing import Any
 
 from benchmarks.study.contenders import CONTENDERS, FULL, SINGLE, UPWARDS, WINDOW
+from benchmarks.study.figures import COSTS
 from benchmarks.study.selections import ALIKE, BEHIND_PLAIN
-from benchmarks.study.sizes import AWARE, LABELS, NONE, SELECTIONS
+from benchmarks.study.sizes import AWARE, LABELS, NONE, SELECTIONS, SIZES
 from benchmarks.study.strange import FAMILIES
-from benchmarks.study.windows import ALL, BUDGETS, CERTIFIED, FITS, OBJECTIVES
+from benchmarks.study.windows import ALL, CERTIFIED, FITS, OBJECTIVES
 
 Record = dict[str, Any]
 
 MODELS = ("small", "large")
-FIGURES = (
-    *("coverage@5%risk", "risk@80%coverage", "accuracy", "aurc"),
-    *("aurc, near OOD mixed in", "aurc, far OOD mixed in"),
+SCALED = (
+    *("coverage@5%risk", "risk@80%coverage", "accuracy", "aurc", "aurc near mixed", "aurc far mixed"),
     *(f"{figure} {name}" for figure in ("auroc", "fpr@95tpr") for name in FAMILIES),
 )
-ARM_FIGURES = (
+OF_ARMS = (
     *("member accuracy", "member NLL", "accuracy", "NLL", "disagreement", "aurc"),
-    *("coverage@5%risk", "window coverage@5%risk", "auroc near", "auroc far"),
+    *("coverage@5%risk", "window coverage@5%risk", "auroc cifar100", "auroc far"),
 )
 
 
@@ -26,7 +26,7 @@ def estimated(value: float, half: float = 0.01) -> Record:
     return {"value": value, "low": value - half, "high": value + half}
 
 
-def figures(value: float, names: tuple[str, ...] = FIGURES) -> Record:
+def figures(value: float, names: tuple[str, ...] = SCALED) -> Record:
     return {name: estimated(value) | {"seeds": [value, value]} for name in names}
 
 
@@ -43,8 +43,8 @@ def scaling() -> Record:
             "contender": contender.name,
             "stage_models": [model] * contender.num_stages,
             "reach": [1.0] * contender.num_stages,
-            "macs": 1e6 * (place + 1) * contender.num_stages,
-            "cpu_ms": 0.1 * (place + 1) * contender.num_stages,
+            "macs": dict.fromkeys(COSTS, 1e6 * (place + 1) * contender.num_stages),
+            "cpu_ms": dict.fromkeys(COSTS, 0.1 * (place + 1) * contender.num_stages),
             "figures": figures(values.get(contender.name, 0.52)),
         }
         for place, model in enumerate(MODELS)
@@ -57,18 +57,25 @@ def scaling() -> Record:
             "against_model": against_model,
             "against": SINGLE.name,
             "macs_ratio": 0.6,
-            "cpu_ratio": 0.7,
+            "cpu_ms_ratio": 0.7,
             "figures": figures(change),
         }
         for name, change in ((FULL.name, 0.05), (WINDOW.name, 0.04), ("window of 3", 0.04))
         for model, against_model in (("small", "small"), ("large", "large"), ("small", "large"))
     ]
     at_equal_cost = [
-        {"model": "small", "contender": name, "unit": unit, "cost": 1.0, "figures": figures(change)}
+        {"model": "small", "contender": name, "unit": unit, "figures": figures(change)}
         for name in (FULL.name, WINDOW.name, UPWARDS.name)
         for unit, change in (("macs", 0.02), ("cpu_ms", -0.02))
     ]
-    return {"judged": judged, "differences": differences, "at_equal_cost": at_equal_cost}
+    kept = estimated(0.8, 0.05) | {"models": {"small": 0.8}}
+    return {
+        "fronts": {"macs": list(MODELS), "cpu_ms": list(MODELS)},
+        "judged": judged,
+        "differences": differences,
+        "at_equal_cost": at_equal_cost,
+        "kept": {"coverage@5%risk": kept, "accuracy": kept, "auroc cifar100": None},
+    }
 
 
 def selections() -> Record:
@@ -80,9 +87,20 @@ def selections() -> Record:
                 "ensemble": ensemble,
                 "updates_to_target": None if labels == "noisy" else 1000 + 10 * len(selection),
                 "reached": [0, 4] if labels == "noisy" else [4, 4],
-                "figures": figures(0.5, ARM_FIGURES),
-                "against_plain": {
-                    name: estimated(-0.02 if selection == "hard-batch" else 0.0) for name in ARM_FIGURES
+                "updates_per_epoch": 100,
+                "spent": {
+                    "updates": 1560,
+                    "samples_forward": 1e5,
+                    "samples_backward": 1e5,
+                    "seconds": 60.0,
+                    "overlap": None if selection == "none" else 0.5,
+                },
+                "figures": figures(0.5, OF_ARMS),
+                **{
+                    against: {
+                        name: estimated(-0.02 if selection == "hard-batch" else 0.0) for name in OF_ARMS
+                    }
+                    for against in ("against_plain", "against_random")
                 },
             }
             for labels in LABELS
@@ -103,12 +121,15 @@ def windows() -> Record:
                 "values": {name: estimated(0.5) for name in FITS},
                 "oracle": 0.6,
                 "gains": {
-                    "threshold": estimated(0.03),
-                    "paper": estimated(0.0),
-                    "first": estimated(0.04),
+                    "paper over threshold": estimated(0.03),
+                    "ours over threshold": estimated(0.03),
+                    "ours over paper": estimated(0.0),
                 },
-                "share_of_gap": {"threshold": 0.1, "paper": 0.4, "ours": 0.4},
+                "share_of_gap": {"threshold": 0.1, "paper": 0.4, "ours": None},
                 "costs": dict.fromkeys(FITS, 1.2),
+                "deployed": {
+                    name: {"coverage": 0.5, "risk": 0.05, "exceeded": 3, "pairs": 6} for name in FITS
+                },
                 "certified": {
                     name: {"coverage": 0.45, "risk": 0.04, "exceeded": 1, "pairs": 6} for name in CERTIFIED
                 }
@@ -116,7 +137,7 @@ def windows() -> Record:
                 else {},
             }
             for objective in OBJECTIVES
-            for budget in BUDGETS
+            for budget in SIZES["full"].budgets
             for model in (ALL, *MODELS)
         ]
     }

@@ -24,6 +24,7 @@ def test_a_report_holds_every_part_and_its_command(tmp_path: Path, monkeypatch: 
     assert page.count("data:image/png;base64,") == 7
     assert "the generator was late" in page
     assert "+2.0" in page
+    assert "which speaks for <code>none</code>" in page
     with (tmp_path / "served.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == len(made_parts()["served"]["cases"])

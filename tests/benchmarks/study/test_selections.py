@@ -1,12 +1,14 @@
 """Which members form a pair, and when a target was reached."""
 
+import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmarks.study.estimates import draws
 from benchmarks.study.outputs import Outputs
-from benchmarks.study.selections import ALIKE, BEHIND_PLAIN, _figures, _pair, updates_to
+from benchmarks.study.selections import ALIKE, BEHIND_PLAIN, Arm, _figures, _pair, _record, updates_to
 from benchmarks.study.sizes import SIZES
 from benchmarks.study.strange import FAMILIES
 from tests.benchmarks.study.outputs import made_outputs
@@ -40,7 +42,7 @@ def test_pairs_are_alike_or_behind_a_plain_member() -> None:
 def test_figures_of_a_pair_are_those_of_plain_counts() -> None:
     pair = made_outputs((1.0, 1.5))
     drawn = draws(pair.test.num_rows, dict.fromkeys(FAMILIES, 40), 2)
-    found = _figures(pair, (1,), drawn)
+    found = _figures(pair, (1,), drawn, 0)
     logits, labels = pair.test.outputs.astype(np.float64), pair.test.labels
     each = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     both = each.mean(axis=0)
@@ -57,4 +59,22 @@ def test_a_target_is_reached_in_the_first_epoch_that_validates_so_well(tmp_path:
     lines = ["epoch,updates,validation_accuracy", "1,100,0.4", "2,200,0.55", "3,300,0.5"]
     (tmp_path / "metrics.csv").write_text("\n".join(lines))
     assert updates_to(tmp_path, 0.5) == 200
-    assert updates_to(tmp_path, 0.6) is None
+    assert updates_to(tmp_path, 0.6) == math.inf
+
+
+def test_a_second_member_is_compared_with_the_plain_second_member(tmp_path: Path) -> None:
+    lines = ["epoch,updates,samples_forward,samples_backward,seconds,validation_accuracy,selection_overlap"]
+    lines += ["1,100,6400,6400,2.5,0.1,", "2,200,12800,12800,5.0,0.3,0.5"]
+    (tmp_path / "metrics.csv").write_text("\n".join(lines))
+
+    def arm(selection: str, value: float) -> Arm:
+        return Arm("clean", selection, BEHIND_PLAIN, {"accuracy": np.full((2, 3), value)}, (tmp_path,) * 3)
+
+    record = _record(arm("hard-batch", 0.55), SMALL, arm("none", 0.5), arm("random-batch", 0.57))
+    assert record["against_plain"]["accuracy"]["value"] == pytest.approx(0.05)
+    assert record["against_random"]["accuracy"]["value"] == pytest.approx(-0.02)
+    assert record["updates_to_target"] == 200
+    assert record["updates_per_epoch"] == 100
+    assert record["reached"] == [3, 3]
+    assert record["spent"]["overlap"] == 0.5
+    assert record["spent"]["samples_backward"] == 12800
