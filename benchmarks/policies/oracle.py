@@ -2,6 +2,9 @@
 
 Ranks and thresholds stay those of calibrated scores; only the choice of rows is the oracle's. A bound for
 two stages, to measure how much of the way from the paper's rule a fit has come.
+
+At one threshold rows differ only in whether each exit accepts them and errs, so they are counted by these
+sixteen kinds.
 """
 
 import numpy as np
@@ -16,49 +19,70 @@ Array = NDArray[np.float64]
 THRESHOLDS = 150
 PRICES = np.concatenate(([0.0], np.geomspace(0.01, 1000, 120)))
 
+# Of each kind whether the first and the second exit accept it, and whether they err.
+ACCEPTS = np.array([[kind >> 3 & 1, kind >> 2 & 1] for kind in range(16)], np.float64)
+ERRORS = np.array([[kind >> 1 & 1, kind & 1] for kind in range(16)], np.float64)
+
 
 def oracle_value(table: Table, objective: Objective, forwarded: float) -> float:
     """The objective's best value where a share of `forwarded` rows goes to the second stage; a coverage of 0
-    where no threshold keeps the risk."""
+    where no threshold keeps the risk. Outcomes are 0 or 1."""
     confidence = np.stack(
         [isotonic(score, event)(score) for score, event in zip(table.score, table.event, strict=True)]
     )
-    most = round(forwarded * table.num_rows)
     thresholds = np.quantile(confidence, np.linspace(0, 1, THRESHOLDS))
-    found = [_best(confidence >= threshold, table.outcome, objective, most) for threshold in thresholds]
+    found = [
+        value
+        for threshold in thresholds
+        if (value := _best(_kinds(confidence >= threshold, table.outcome), objective, forwarded)) is not None
+    ]
     if isinstance(objective, RiskAtCoverage):
-        return min(value for value in found if value is not None)
-    return max((value for value in found if value is not None), default=0.0)
+        return min(found)
+    return max(found, default=0.0)
 
 
-def _best(accepted: NDArray[np.bool_], outcome: Array, objective: Objective, most: int) -> float | None:
+def _kinds(accepted: NDArray[np.bool_], outcome: Array) -> Array:
+    """The share of rows (16,) of each kind."""
+    wrong = accepted & (outcome < 1)
+    codes = accepted[0] * 8 + accepted[1] * 4 + wrong[0] * 2 + wrong[1]
+    return np.bincount(codes, minlength=16) / len(codes)
+
+
+def _best(shares: Array, objective: Objective, forwarded: float) -> float | None:
     """Over the prices of an error against an acceptance, the best choice that keeps the constraint."""
-    accepts = accepted.astype(np.float64)
-    errors = accepts * (1 - outcome)
     best = None
     for price in PRICES:
         if isinstance(objective, CoverageAtRisk):
-            worth = accepts - price * (errors - objective.risk * accepts)
+            worth = ACCEPTS - price * (ERRORS - objective.risk * ACCEPTS)
         else:
-            worth = price * accepts - errors
-        gain = worth[1] - worth[0]
-        chosen = np.argsort(-gain, kind="stable")[:most]
-        forward = np.zeros(len(gain), np.bool_)
-        forward[chosen[gain[chosen] > 0]] = True
-        kept, wrong = (np.where(forward, of[1], of[0]) for of in (accepts, errors))
-        value = _value(kept, wrong, objective)
+            worth = price * ACCEPTS - ERRORS
+        taken = _taken(worth[:, 1] - worth[:, 0], shares, forwarded)
+        coverage, errors = (
+            float(shares @ of[:, 0] + taken @ (of[:, 1] - of[:, 0])) for of in (ACCEPTS, ERRORS)
+        )
+        value = _value(coverage, errors, objective)
         if value is not None and (best is None or _is_better(value, best, objective)):
             best = value
     return best
 
 
-def _value(accepts: Array, errors: Array, objective: Objective) -> float | None:
+def _taken(gain: Array, shares: Array, forwarded: float) -> Array:
+    """How much of each kind is forwarded: the most gainful first, as far as the share reaches."""
+    order = np.argsort(-gain, kind="stable")
+    wanted = np.where(gain > 0, shares, 0.0)[order]
+    before = np.cumsum(wanted) - wanted
+    taken = np.empty_like(wanted)
+    taken[order] = np.clip(forwarded - before, 0.0, wanted)
+    return taken
+
+
+def _value(coverage: float, errors: float, objective: Objective) -> float | None:
     """Coverage where the risk is kept, or risk where the coverage is; None where it is not."""
-    coverage, risk = accepts.mean(), errors.sum() / max(accepts.sum(), 1)
+    risk = errors / coverage if coverage > 0 else 0.0
     if isinstance(objective, CoverageAtRisk):
-        return float(coverage) if risk <= objective.risk else None
+        return coverage if risk <= objective.risk + 1e-12 else None
     assert isinstance(objective, RiskAtCoverage)
-    return float(risk) if coverage >= objective.coverage else None
+    return risk if coverage >= objective.coverage - 1e-12 else None
 
 
 def _is_better(value: float, best: float, objective: Objective) -> bool:

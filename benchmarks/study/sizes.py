@@ -88,7 +88,7 @@ SIZES: Mapping[str, Size] = {
             test_rows=10000,
             ood_rows=2000,
             budgets=(1.05, 1.1, 1.2, 1.3, 1.5, 1.75, 2.0),
-            resamples=400,
+            resamples=200,
             seconds=4,
         ),
     )
