@@ -1,7 +1,7 @@
 """Part 4: the same policies served and load-tested: do multiply-adds saved become time saved?
 
-Exports two members of each model as a cascade of two stages, and of the family's largest one also three
-members, an int8 copy as the first stage, and one behind a member of the model before it; serves all from one
+Exports the members of each model, and of these two as a cascade of two stages; of the largest model also all
+three, two with an int8 copy of the first, and one behind a member of the model before it. Serves all from one
 core and drives them from another, by the commands that a user types.
 """
 
@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,31 +37,48 @@ class Served:
 
 
 def cascades(size: Size) -> list[Served]:
+    """In the order in which they are made: the others take the files of the cascades of three members."""
     largest, before = size.models[-1], size.models[-2]
-    run = str(family_run(size, largest).relative_to(ROOT))
-    files = [_published(size, model) for model in (before, largest)]
-    rows = str(family_run(size, largest).relative_to(ROOT) / "splits" / "calibration.npz")
     return [
-        *(_two(size, model) for model in size.models),
-        Served(f"{largest}-of-3", (largest,) * 3, (run, "--stages", "0;1;2", "--budget", THREE)),
-        Served(
-            f"{largest}-int8", (f"{largest}:int8", largest), (run, "--stages", "0:int8;1", "--budget", TWO)
-        ),
-        Served(
-            f"{before}-{largest}",
-            (before, largest),
-            ("add", *files, "--samples", rows, "--budget", UPWARDS.fits["budget"]),
-        ),
+        *(_of_three(size, model) for model in size.models),
+        *(_of_files(size, model, ((model, 0), (model, 1)), TWO) for model in size.models),
+        _quantised(_of_files(size, f"{largest}-int8", ((largest, 0), (largest, 1)), TWO)),
+        _of_files(size, f"{before}-{largest}", ((before, 0), (largest, 0)), UPWARDS.fits["budget"]),
     ]
 
 
-def _two(size: Size, model: str) -> Served:
+def driven(size: Size) -> list[Served]:
+    """Of three members only the largest model's."""
+    of_three = {three_of(model) for model in size.models[:-1]}
+    return [each for each in cascades(size) if each.name not in of_three]
+
+
+def three_of(model: str) -> str:
+    return f"{model}-of-3"
+
+
+def _of_three(size: Size, model: str) -> Served:
     run = str(family_run(size, model).relative_to(ROOT))
-    return Served(model, (model, model), (run, "--stages", "0;1", "--budget", TWO))
+    return Served(three_of(model), (model,) * 3, (run, "--budget", THREE))
 
 
-def _published(size: Size, model: str) -> str:
-    return str(_repository(size).relative_to(ROOT) / f"{model}-0" / "1" / "model.onnx")
+def _of_files(size: Size, name: str, members: Sequence[tuple[str, int]], budget: str) -> Served:
+    """`members`: a model and which of its three, the first stage first."""
+    repository = _repository(size).relative_to(ROOT)
+    files = [
+        str(repository / f"{three_of(model)}-{number}" / "1" / "model.onnx") for model, number in members
+    ]
+    rows = str(family_run(size, size.models[0]).relative_to(ROOT) / "splits" / "calibration.npz")
+    stage_models = tuple(model for model, _ in members)
+    return Served(name, stage_models, ("add", *files, "--samples", rows, "--budget", budget))
+
+
+def _quantised(served: Served) -> Served:
+    """With an int8 copy of its first member in that one's place."""
+    first, *others = served.stage_models
+    return replace(
+        served, stage_models=(f"{first}:int8", *others), arguments=(*served.arguments, "--stages", "0:int8;1")
+    )
 
 
 def _repository(size: Size) -> Path:
@@ -70,8 +87,8 @@ def _repository(size: Size) -> Path:
 
 def served(size: Size, reports: Path) -> Record:
     """What the load test says of each cascade and policy."""
-    made = cascades(size)
-    publish(size, made)
+    made = driven(size)
+    publish(size, cascades(size))
     server_core, generator_core = cores()
     os.sched_setaffinity(0, {server_core})
     with measured_server(_repository(size), "--workers", "1") as server:
