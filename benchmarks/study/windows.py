@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.policies.gains import FITS
 from benchmarks.policies.oracle import oracle_value
 from benchmarks.policies.population import rank_of
 from benchmarks.study.contenders import COVERAGE, RISK
@@ -28,13 +29,6 @@ from cascade.policy import Policy
 from cascade.replay import Replay, replay
 
 OBJECTIVES = (COVERAGE.objective, RISK.objective)
-FITS: Mapping[str, Mapping[str, Any]] = {
-    "first": {"kind": "first"},
-    "threshold": {"kind": "threshold"},
-    "paper": {"method": "paper"},
-    "ours": {},
-    "full": {"kind": "full"},
-}
 CERTIFIED: Mapping[str, Mapping[str, Any]] = {
     name: {**FITS[name], "certify": 0.1} for name in ("first", "threshold", "paper", "ours")
 }
