@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.study.members import ROOT, Data, train
 from benchmarks.study.outputs import Archive
-from benchmarks.study.page import write_page
+from benchmarks.study.page import SECTIONS, write_page
 from benchmarks.study.scaling import scaling
 from benchmarks.study.selections import selections
 from benchmarks.study.served import model_cpu_ms, served
@@ -57,7 +57,7 @@ def main() -> None:
             print(f"{name} ...", flush=True)
             _write(ROOT / reports / f"{name}.json", measure())
     if "report" in chosen:
-        report(ROOT / reports, size, tuple(measures))
+        report(ROOT / reports, size)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,8 +82,9 @@ def check(data: Data) -> None:
             sys.exit(f"{path}: not there")
 
 
-def report(folder: Path, size: Size, names: tuple[str, ...]) -> None:
-    parts = {name: _read(folder, name) for name in names}
+def report(folder: Path, size: Size) -> None:
+    """Of the parts that are done, in the order of the page."""
+    parts = {name: _read(folder, name) for name in SECTIONS if (folder / f"{name}.json").exists()}
     write_page(folder, size, parts)
     write_tables(folder, parts)
     print(f"{folder.relative_to(ROOT)}/report.html")
@@ -112,7 +113,8 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_tables(folder: Path, parts: Mapping[str, Any]) -> None:
-    for name, records in tables(parts).items():
+    files = {name: part[key] for of, part in parts.items() for name, key in TABLES[of].items()}
+    for name, records in files.items():
         lines = [_flat(record) for record in records]
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(
@@ -122,15 +124,13 @@ def write_tables(folder: Path, parts: Mapping[str, Any]) -> None:
             writer.writerows(lines)
 
 
-def tables(parts: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    return {
-        "contenders": parts["scaling"]["judged"],
-        "differences": parts["scaling"]["differences"],
-        "at-equal-cost": parts["scaling"]["at_equal_cost"],
-        "selections": parts["selections"]["arms"],
-        "windows": parts["windows"]["cells"],
-        "served": parts["served"]["cases"],
-    }
+TABLES = {
+    "scaling": {"contenders": "judged", "differences": "differences", "at-equal-cost": "at_equal_cost"},
+    "selections": {"selections": "arms"},
+    "windows": {"windows": "cells"},
+    "served": {"served": "cases"},
+}
+"""Of each part, which records go to which file."""
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """The claims of the two papers, and what becomes of each here, by a rule that is told beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from benchmarks.study.contenders import WINDOW
 from benchmarks.study.figures import ACCURACY, AURC, AUROC_NEAR, COVERAGE_AT_RISK
@@ -43,16 +42,9 @@ class Claim:
     evidence: str
 
 
-def claims(parts: Mapping[str, Any]) -> list[Claim]:
-    return [
-        *(_at_equal_cost(parts["scaling"], unit) for unit in ("macs", "cpu_ms")),
-        _next_larger(parts["scaling"]),
-        *(_kept(parts["scaling"], figure) for figure in (COVERAGE_AT_RISK, AUROC_NEAR)),
-        *(_windows(parts["windows"], gain) for gain in WINDOW_CLAIMS),
-        _sooner(parts["selections"]),
-        *(_hard_batch(parts["selections"], figure) for figure in HARD_CLAIMS),
-        _time_saved(parts["served"]),
-    ]
+def claims(parts: Mapping[str, Record]) -> list[Claim]:
+    """Of the parts that are there."""
+    return [claim for name, part in parts.items() for claim in CLAIMS[name](part)]
 
 
 def judged_by(verdicts: Sequence[str]) -> str:
@@ -230,3 +222,19 @@ def _time_saved(part: Record) -> Claim:
             for case in here
         ),
     )
+
+
+def _of_scaling(part: Record) -> list[Claim]:
+    return [
+        *(_at_equal_cost(part, unit) for unit in ("macs", "cpu_ms")),
+        _next_larger(part),
+        *(_kept(part, figure) for figure in (COVERAGE_AT_RISK, AUROC_NEAR)),
+    ]
+
+
+CLAIMS: Mapping[str, Callable[[Record], list[Claim]]] = {
+    "scaling": _of_scaling,
+    "selections": lambda part: [_sooner(part), *(_hard_batch(part, figure) for figure in HARD_CLAIMS)],
+    "windows": lambda part: [_windows(part, gain) for gain in WINDOW_CLAIMS],
+    "served": lambda part: [_time_saved(part)],
+}

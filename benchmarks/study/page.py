@@ -1,10 +1,9 @@
 """The report: `report.html`, its pictures, and a CSV for each part."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from benchmarks.study.claims import claims, winners
 from benchmarks.study.contenders import OOD_SHARE
@@ -45,7 +44,6 @@ from benchmarks.study.windows import ALL, OBJECTIVES
 from benchmarks.study.words import Record
 from loadtest.report.document import document, header, image, section, subheading
 
-Parts = Mapping[str, Any]
 CODE = re.compile("`([^`]+)`")
 VERDICTS = (
     "Each claim is judged by the rule beside it, the same for every run of the study. Where no case "
@@ -56,43 +54,42 @@ COMMAND = "python -m benchmarks.study --data-root DATA --human-labels CIFAR-10_h
 ARM_FIGURES = (ACCURACY, COVERAGE_AT_RISK, AUROC_NEAR)
 
 
-def write_page(folder: Path, size: Size, parts: Parts) -> None:
-    """`parts` holds the records of each part by its name."""
-    pictures = draw(parts)
+def write_page(folder: Path, size: Size, parts: Mapping[str, Record]) -> None:
+    """`parts` holds the records of the parts that are done, by name."""
+    pictures = {file: content for name, part in parts.items() for file, content in DRAW[name](part).items()}
     for name, content in pictures.items():
         (folder / name).write_bytes(content)
     text = page(size, parts, pictures)
     (folder / "report.html").write_text(text, encoding="utf-8")
 
 
-def draw(parts: Parts) -> dict[str, bytes]:
-    judged = parts["scaling"]["judged"]
-    return {
-        "scaling.png": scaling_picture(judged, COVERAGE_AT_RISK),
-        "accuracy.png": scaling_picture(judged, ACCURACY),
-        "near-ood.png": scaling_picture(judged, AUROC_NEAR),
-        "mixed.png": scaling_picture(judged, AURC_NEAR),
-        "selections.png": selections_picture(parts["selections"]["arms"], ARM_FIGURES),
-        "windows.png": windows_picture(parts["windows"]["cells"]),
-        "served.png": served_picture(parts["served"]["cases"]),
-    }
+DRAW: Mapping[str, Callable[[Record], dict[str, bytes]]] = {
+    "scaling": lambda part: {
+        "scaling.png": scaling_picture(part["judged"], COVERAGE_AT_RISK),
+        "accuracy.png": scaling_picture(part["judged"], ACCURACY),
+        "near-ood.png": scaling_picture(part["judged"], AUROC_NEAR),
+        "mixed.png": scaling_picture(part["judged"], AURC_NEAR),
+    },
+    "selections": lambda part: {"selections.png": selections_picture(part["arms"], ARM_FIGURES)},
+    "windows": lambda part: {"windows.png": windows_picture(part["cells"])},
+    "served": lambda part: {"served.png": served_picture(part["cases"])},
+}
 
 
-def page(size: Size, parts: Parts, pictures: Mapping[str, bytes]) -> str:
+def page(size: Size, parts: Mapping[str, Record], pictures: Mapping[str, bytes]) -> str:
     title = "Two papers, judged on CIFAR-10"
+    missing = [f"`{name}`" for name in SECTIONS if name not in parts]
+    undone = f" Not done yet: {', '.join(missing)}." if missing else ""
     body = [
         header(title, f"{size.name} study · {', '.join(size.models)} · {size.members} seeds"),
-        section("Which claims hold", _prose(VERDICTS), claims_table(claims(parts))),
-        _scaling(size, parts["scaling"], list(scaling_findings(parts["scaling"])), pictures),
-        _selections(size, parts["selections"], selection_words(parts["selections"]), pictures),
-        _windows(size, parts["windows"], list(window_findings(parts["windows"])), pictures),
-        _served(size, parts["served"], list(served_findings(parts["served"])), pictures),
+        section("Which claims hold", _prose(VERDICTS + undone), claims_table(claims(parts))),
+        *(SECTIONS[name](size, part, pictures) for name, part in parts.items()),
         section("What these sizes can show, and what not", _list(limits(size))),
     ]
     return document(title, body)
 
 
-def _list(sentences: Sequence[str]) -> str:
+def _list(sentences: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{_marked(sentence)}</li>" for sentence in sentences) + "</ul>"
 
 
@@ -122,7 +119,7 @@ def selection_words(part: Record) -> list[str]:
     ]
 
 
-def _scaling(size: Size, part: Record, said: Sequence[str], pictures: Mapping[str, bytes]) -> str:
+def _scaling(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
     judged = part["judged"]
     within = [each for each in part["differences"] if each["model"] == each["against_model"]]
     beyond = [each for each in part["differences"] if each["model"] != each["against_model"]]
@@ -137,7 +134,7 @@ def _scaling(size: Size, part: Record, said: Sequence[str], pictures: Mapping[st
             "server's CPU time for each stage's model alone (part 4), times the rows that reach it."
         ),
         _command(size, "scaling"),
-        _list(said),
+        _list(scaling_findings(part)),
         image(pictures["scaling.png"], "coverage at 5% risk against cost"),
         subheading("Against a single of the next larger model"),
         _prose(
@@ -174,7 +171,7 @@ def _scaling(size: Size, part: Record, said: Sequence[str], pictures: Mapping[st
     )
 
 
-def _selections(size: Size, part: Record, said: Sequence[str], pictures: Mapping[str, bytes]) -> str:
+def _selections(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
     setting = size.selecting
     targets = " and ".join(f"{target:.0%} ({labels})" for labels, target in setting.target_accuracy.items())
     tables = "".join(
@@ -196,7 +193,7 @@ def _selections(size: Size, part: Record, said: Sequence[str], pictures: Mapping
             "places, with its 95% interval."
         ),
         _command(size, "selections"),
-        _list(said),
+        _list(selection_words(part)),
         image(pictures["selections.png"], "differences to plain training"),
         tables,
         subheading("What a member took"),
@@ -209,7 +206,7 @@ def _selections(size: Size, part: Record, said: Sequence[str], pictures: Mapping
     )
 
 
-def _windows(size: Size, part: Record, said: Sequence[str], pictures: Mapping[str, bytes]) -> str:
+def _windows(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
     cells = [cell for cell in part["cells"] if cell["model"] == ALL]
     tables = "".join(
         subheading(FIGURES[objective].title.capitalize())
@@ -226,7 +223,7 @@ def _windows(size: Size, part: Record, said: Sequence[str], pictures: Mapping[st
             "good direction. Gap: how much of the way from the first member alone to the oracle is gone."
         ),
         _command(size, "windows"),
-        _list(said),
+        _list(window_findings(part)),
         image(pictures["windows.png"], "value over budgets"),
         tables,
         subheading("At the deployed threshold: estimated, and certified at delta 0.1"),
@@ -239,7 +236,7 @@ def _windows(size: Size, part: Record, said: Sequence[str], pictures: Mapping[st
     )
 
 
-def _served(size: Size, part: Record, said: Sequence[str], pictures: Mapping[str, bytes]) -> str:
+def _served(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
     return section(
         "4. In seconds",
         _prose(
@@ -248,10 +245,18 @@ def _served(size: Size, part: Record, said: Sequence[str], pictures: Mapping[str
             "requests a second. Multiples are of the same cascade stopped after its first stage."
         ),
         _command(size, "served"),
-        _list(said),
+        _list(served_findings(part)),
         image(pictures["served.png"], "CPU time against multiply-adds"),
         served_table(part["cases"]),
     )
+
+
+SECTIONS: Mapping[str, Callable[[Size, Record, Mapping[str, bytes]], str]] = {
+    "scaling": _scaling,
+    "selections": _selections,
+    "windows": _windows,
+    "served": _served,
+}
 
 
 def limits(size: Size) -> list[str]:

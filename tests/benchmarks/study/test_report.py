@@ -17,13 +17,14 @@ def test_a_report_holds_every_part_and_its_command(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(study, "ROOT", tmp_path)
     for name, part in made_parts().items():
         (tmp_path / f"{name}.json").write_text(json.dumps(part))
-    study.report(tmp_path, SMALL, tuple(made_parts()))
+    study.report(tmp_path, SMALL)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for part in ("scaling", "selections", "windows", "served"):
         assert f"--size small --only {part}" in page
     assert page.count("data:image/png;base64,") == 7
     assert "the generator was late" in page
     assert "+2.0" in page
+    assert "Not done yet" not in page
     assert "which speaks for <code>none</code>" in page
     with (tmp_path / "served.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
@@ -32,10 +33,21 @@ def test_a_report_holds_every_part_and_its_command(tmp_path: Path, monkeypatch: 
     assert lines[0]["stage_models"] == "small small"
 
 
-def test_a_part_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_of_some_parts_names_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "ROOT", tmp_path)
-    with pytest.raises(SystemExit, match=r"scaling.json is not there yet: --only scaling"):
-        study.report(tmp_path, SMALL, ("scaling",))
+    (tmp_path / "windows.json").write_text(json.dumps(made_parts()["windows"]))
+    study.report(tmp_path, SMALL)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Not done yet: <code>scaling</code>, <code>selections</code>, <code>served</code>." in page
+    assert page.count("data:image/png;base64,") == 1
+    assert (tmp_path / "windows.csv").exists()
+    assert not (tmp_path / "served.csv").exists()
+
+
+def test_a_part_that_another_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match=r"served.json is not there yet: --only served"):
+        study._read(tmp_path, "served")
 
 
 def test_data_that_is_missing_is_named_before_anything_is_trained(tmp_path: Path) -> None:
