@@ -78,10 +78,10 @@ def _next_larger(part: Record) -> Claim:
         sum(bound["low"] >= -MARGIN for bound in bounds),
         sum(bound["high"] < -MARGIN for bound in bounds),
     )
-    found = HOLDS if good == len(bounds) else IN_PART if good else FAILS if bad == len(bounds) else OPEN
+    found = HOLDS if good == len(bounds) else IN_PART if good else FAILS if bad else OPEN
     return Claim(
         "Such a cascade is as good as the next larger single model that is better than all cheaper ones",
-        f"every interval lies above -{MARGIN * 100:g} point; does not where every one lies below it",
+        f"every interval lies above -{MARGIN * 100:g} point; does not where some lie below it and none above",
         MIXED if good and bad else found,
         "; ".join(
             f"{each['model']} against {each['against_model']}, at {times(each['macs_ratio'])} its "

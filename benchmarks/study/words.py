@@ -12,9 +12,10 @@ BETTER, WORSE, SAME = "better", "worse", "same"
 
 
 def value(figure: str, record: Record) -> tuple[str, str]:
-    """The value and its interval."""
+    """The value and its interval, which for a share ends at 0 and 100%."""
     if FIGURES[figure].is_share:
-        return f"{record['value'] * 100:.1f}%", f"{record['low'] * 100:.1f}–{record['high'] * 100:.1f}"
+        low, high = (min(max(record[end], 0.0), 1.0) for end in ("low", "high"))
+        return f"{record['value'] * 100:.1f}%", f"{low * 100:.1f}–{high * 100:.1f}"
     return f"{record['value']:.3f}", f"{record['low']:.3f}–{record['high']:.3f}"
 
 
