@@ -56,7 +56,15 @@ def selections(size: Size, archive: Archive, jobs: int) -> Record:
         for ensemble in ENSEMBLES
         if not (selection == AWARE and ensemble == ALIKE)
     ]
+    runs = [
+        selection_run(size, labels, selection, seed)
+        for labels in LABELS
+        for selection in SELECTIONS
+        for seed in range(size.selecting.seeds)
+    ]
     with ProcessPoolExecutor(jobs) as pool:
+        # In chunks, so that each process makes the images out of distribution once.
+        list(pool.map(archive.outputs, runs, chunksize=math.ceil(len(runs) / jobs)))
         futures = {one: pool.submit(_arm, size, *one, _pairs(size, archive, *one)) for one in asked}
         arms = {one: future.result() for one, future in futures.items()}
     # Behind a plain member a plain one makes the same pair as two alike: it is the baseline there, no arm.
