@@ -103,7 +103,7 @@ def _marked(words: str) -> str:
 
 
 def _command(size: Size, part: str) -> str:
-    return f"<p><code>{escape(f'{COMMAND} {size.name} --only {part}')}</code></p>"
+    return f"<p><code>{escape(f'{COMMAND} {size.name} --only {part},report')}</code></p>"
 
 
 def selection_words(part: Record) -> list[str]:

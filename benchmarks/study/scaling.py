@@ -44,7 +44,6 @@ from benchmarks.study.words import BETTER, Record, verdict
 Costs = Mapping[str, float]
 """Of a row of each model, in one unit."""
 
-UNITS = ("macs", "cpu_ms")
 KEPT = (COVERAGE_AT_RISK, ACCURACY, AUROC_NEAR)
 
 

@@ -97,18 +97,17 @@ def served(size: Size, reports: Path) -> Record:
         _must(_load(size, made, f"http://{server.http}", out))
     os.sched_setaffinity(0, {server_core, generator_core})
     summary = json.loads((ROOT / out / "summary.json").read_text(encoding="utf-8"))
-    stage_models = {each.name: each.stage_models for each in made}
-    first = {case["model"]: _case(case) for case in summary["cases"] if case["policy"] == "first"}
+    stage_models = {each.name: list(each.stage_models) for each in made}
+    cases = [_case(case) for case in summary["cases"]]
+    first = {case["cascade"]: case for case in cases if case["policy"] == "first"}
     return {
         "machine": summary["machine"],
         "is_valid": summary["is_valid"],
         "obstacle": summary["obstacle"],
         "rate": RATE,
         "cases": [
-            _case(case)
-            | _ratios(_case(case), first[case["model"]])
-            | {"stage_models": list(stage_models[case["model"]])}
-            for case in summary["cases"]
+            case | _ratios(case, first[case["cascade"]]) | {"stage_models": stage_models[case["cascade"]]}
+            for case in cases
         ],
     }
 

@@ -68,7 +68,7 @@ def scaling() -> Record:
         for name in (FULL.name, WINDOW.name, UPWARDS.name)
         for unit, change in (("macs", 0.02), ("cpu_ms", -0.02))
     ]
-    kept = estimated(0.8, 0.05) | {"models": {"small": 0.8}}
+    kept = estimated(0.9, 0.05) | {"models": {"small": 0.8}}
     return {
         "fronts": {"macs": list(MODELS), "cpu_ms": list(MODELS)},
         "judged": judged,
