@@ -19,7 +19,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benchmarks.study.members import ROOT, Data, train
+from benchmarks.study.members import FAMILY, GROUPS, ROOT, SELECTION, Data, train
 from benchmarks.study.outputs import Archive
 from benchmarks.study.page import SECTIONS, write_page
 from benchmarks.study.scaling import scaling
@@ -33,6 +33,8 @@ JOBS = 2
 PARTS = ("train", "served", "scaling", "selections", "windows", "report")
 DATALESS = {"served", "report"}
 """Parts that go by what others have left."""
+MADE_OF = {"served": FAMILY, "scaling": FAMILY, "selections": SELECTION, "windows": FAMILY}
+"""The trainings that a part goes by: those of the parts named beside `train`, of all where none is."""
 
 
 def main() -> None:
@@ -47,7 +49,7 @@ def main() -> None:
     reports = Path("reports") / f"study-{size.name}"
     (ROOT / reports).mkdir(parents=True, exist_ok=True)
     if "train" in chosen:
-        train(size, data, JOBS)
+        train(size, data, {MADE_OF[part] for part in chosen if part in MADE_OF} or GROUPS, JOBS)
     archive = Archive(size, data.root)
     measures: Mapping[str, Callable[[], Mapping[str, Any]]] = {
         "served": lambda: served(size, reports),
@@ -86,8 +88,11 @@ def check(data: Data) -> None:
 
 
 def report(folder: Path, size: Size) -> None:
-    """Of the parts that are done, in the order of the page."""
-    parts = {name: _read(folder, name) for name in SECTIONS if (folder / f"{name}.json").exists()}
+    """Of the parts that are done, in the order of the page; of the full study, what is kept of the others."""
+    sources = {name: folder / f"{name}.json" for name in SECTIONS}
+    if size.name == "full":
+        sources = {name: path if path.exists() else KEPT / path.name for name, path in sources.items()}
+    parts = {name: _content(path) for name, path in sources.items() if path.exists()}
     write_page(folder, size, parts)
     write_tables(folder, parts)
     print(f"{folder.relative_to(ROOT)}/report.html")
@@ -107,6 +112,10 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     path = folder / f"{name}.json"
     if not path.exists():
         sys.exit(f"{path.relative_to(ROOT)} is not there yet: --only {name},... makes it")
+    return _content(path)
+
+
+def _content(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 

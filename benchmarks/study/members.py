@@ -9,7 +9,7 @@ it was when the study runs again.
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOISY_KEY = "worse_label"
 """Of CIFAR-10N: one person's label for each image, of three the wrong one; 40% are wrong."""
 PAIR = 2
+FAMILY, SELECTION = "family", "selection"
+GROUPS = (FAMILY, SELECTION)
+"""Of trainings: the models of the family, and the comparison of selections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,31 +61,31 @@ class Training:
 
 
 def family_run(size: Size, model: str) -> Path:
-    return study_folder(size) / "family" / model
+    return study_folder(size) / FAMILY / model
 
 
 def selection_run(size: Size, labels: str, selection: str, seed: int) -> Path:
-    return study_folder(size) / "selection" / labels / f"{selection}-{seed}"
+    return study_folder(size) / SELECTION / labels / f"{selection}-{seed}"
 
 
 def study_folder(size: Size) -> Path:
     return ROOT / "runs" / "study" / size.name
 
 
-def train(size: Size, data: Data, jobs: int) -> None:
+def train(size: Size, data: Data, groups: Collection[str], jobs: int) -> None:
     """SystemExit where a training fails; the others under way are finished first."""
-    wanted = [each.command for each in trainings(size, data) if not each.is_done]
+    wanted = [each.command for each in trainings(size, data, groups) if not each.is_done]
     with ThreadPoolExecutor(jobs) as pool:
         codes = list(pool.map(command, wanted))
     if any(codes):
         sys.exit("a training failed: see above; the study goes on from here when it runs again")
 
 
-def trainings(size: Size, data: Data) -> Iterator[Training]:
+def trainings(size: Size, data: Data, groups: Collection[str] = GROUPS) -> Iterator[Training]:
     for seed in range(max(size.members, size.selecting.seeds)):
-        if seed < size.members:
+        if FAMILY in groups and seed < size.members:
             yield from (_of_family(size, data, model, seed) for model in size.models)
-        if seed < size.selecting.seeds:
+        if SELECTION in groups and seed < size.selecting.seeds:
             for labels in LABELS:
                 yield from (_of_selection(size, data, labels, name, seed) for name in SELECTIONS)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.study import members
-from benchmarks.study.members import Data, Training, train, trainings
+from benchmarks.study.members import FAMILY, SELECTION, Data, Training, train, trainings
 from benchmarks.study.sizes import SIZES
 
 DATA = Data(root=Path("data"), human_labels=Path("labels.npz"))
@@ -18,6 +18,14 @@ def test_seeds_come_one_after_the_other() -> None:
     assert family == [seed for seed in range(SMALL.members) for _ in SMALL.models]
     seeds = [each.command[each.command.index("--seed") + 1] for each in wanted if each.member is None]
     assert seeds == ["0"] * 10 + ["1"] * 10
+
+
+def test_a_group_is_trained_without_the_other() -> None:
+    family = [each.run for each in trainings(SMALL, DATA, [FAMILY])]
+    selection = [each.run for each in trainings(SMALL, DATA, [SELECTION])]
+    assert {run.parent.name for run in family} == {"family"}
+    assert {run.parent.parent.name for run in selection} == {"selection"}
+    assert sorted(family + selection) == sorted(each.run for each in trainings(SMALL, DATA))
 
 
 def test_only_the_noisy_arms_have_other_labels_and_only_one_arm_is_mixed() -> None:
@@ -62,5 +70,5 @@ def test_a_training_that_fails_ends_the_study_after_the_others(monkeypatch: pyte
     monkeypatch.setattr(members, "command", command)
     monkeypatch.setattr(Training, "is_done", False)
     with pytest.raises(SystemExit, match="a training failed"):
-        train(SMALL, DATA, jobs=1)
-    assert len(ran) == len(list(trainings(SMALL, DATA)))
+        train(SMALL, DATA, [SELECTION], jobs=1)
+    assert len(ran) == len(list(trainings(SMALL, DATA, [SELECTION])))

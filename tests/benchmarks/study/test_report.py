@@ -44,6 +44,25 @@ def test_a_report_of_some_parts_names_the_others(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "served.csv").exists()
 
 
+def test_the_full_report_takes_what_is_kept_of_parts_not_done_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, kept = tmp_path / "here", tmp_path / "kept"
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    monkeypatch.setattr(study, "KEPT", kept)
+    here.mkdir()
+    kept.mkdir()
+    parts = made_parts()
+    (here / "windows.json").write_text(json.dumps(parts["windows"]))
+    (kept / "windows.json").write_text("{}")
+    (kept / "served.json").write_text(json.dumps(parts["served"]))
+    study.report(here, SIZES["full"])
+    page = (kept / "report.html").read_text(encoding="utf-8")
+    assert "Not done yet: <code>scaling</code>, <code>selections</code>." in page
+    assert json.loads((kept / "windows.json").read_text()) == parts["windows"]
+    assert json.loads((kept / "served.json").read_text()) == parts["served"]
+
+
 def test_a_part_that_another_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "ROOT", tmp_path)
     with pytest.raises(SystemExit, match=r"served.json is not there yet: --only served"):
