@@ -1,7 +1,7 @@
 """`make demo`: the whole way on real images, by the commands a user would type.
 
-Train three small networks on scikit-learn's digits with hard-batch selection, export them, serve them,
-send the test split over HTTP and gRPC, load-test four policies, and say how to go on.
+Train three small networks on scikit-learn's digits, export them, serve them, send the test split over HTTP
+and gRPC, load-test four policies, and say how to go on.
 """
 
 import json
@@ -22,10 +22,7 @@ REPOSITORY = "model_repository"
 REPORT = "reports/digits"
 READY = re.compile(r"ready: (http://\S+) (grpc://\S+)")
 
-TRAIN = (
-    f"training --dataset digits --models resnet8,resnet8,resnet8 --selection hard-batch --delta 0.5"
-    f" --out {RUN} --overwrite"
-)
+TRAIN = f"training --dataset digits --models resnet8,resnet8,resnet8 --out {RUN} --overwrite"
 EXPORT = f"export {RUN} --repository {REPOSITORY} --name digits --objective coverage@risk=0.05 --budget 1.3x"
 SERVE = f"serving {REPOSITORY} --http-port 0 --grpc-port 0"
 LOADTEST = (
