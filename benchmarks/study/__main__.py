@@ -138,7 +138,7 @@ def write_tables(folder: Path, parts: Mapping[str, Any]) -> None:
 
 TABLES = {
     "scaling": {"contenders": "judged", "differences": "differences", "at-equal-cost": "at_equal_cost"},
-    "selections": {"selections": "arms"},
+    "selections": {"selections": "arms", "selections-fresh": "fresh"},
     "windows": {"windows": "cells"},
     "served": {"served": "cases"},
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from benchmarks.study.strange import FAR, NEAR
 
 COVERAGE_AT_RISK = "coverage@5%risk"
+WINDOW_COVERAGE = "window coverage@5%risk"
 RISK_AT_COVERAGE = "risk@80%coverage"
 ACCURACY = "accuracy"
 AURC = "aurc"
@@ -45,7 +46,7 @@ FIGURES: Mapping[str, Figure] = {
     "member accuracy": Figure("member accuracy", 1),
     "member NLL": Figure("member NLL", -1, is_share=False),
     "NLL": Figure("NLL", -1, is_share=False),
-    "window coverage@5%risk": Figure("its window's coverage", 1),
+    WINDOW_COVERAGE: Figure("its window's coverage", 1),
     "disagreement": Figure("disagreement", 0),
     "coverage": Figure("coverage", 1),
     "coverage@risk=0.05": Figure("coverage at 5% risk", 1),

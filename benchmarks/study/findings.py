@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from benchmarks.study.contenders import FULL, UPWARDS, WINDOW, WINDOW_OF_THREE
-from benchmarks.study.figures import ACCURACY, AURC, AUROC_NEAR, COVERAGE_AT_RISK, FIGURES
+from benchmarks.study.figures import ACCURACY, AURC, AUROC_NEAR, COVERAGE_AT_RISK, FIGURES, WINDOW_COVERAGE
 from benchmarks.study.selections import ALIKE, BEHIND_PLAIN
-from benchmarks.study.sizes import NONE
+from benchmarks.study.sizes import CONTROL, NONE
 from benchmarks.study.windows import ALL, OBJECTIVES
 from benchmarks.study.words import BETTER, WORSE, Record, in_points, part_of, times, value, verdict
 
@@ -94,7 +94,24 @@ def selection_findings(part: Record) -> Iterator[str]:
         for arm in part["arms"]
         if arm["ensemble"] == ALIKE and arm["selection"] != NONE
     ]
+    yield from _fresh_findings(part["fresh"])
     yield f"Of a round's choice this was in the one before (Jaccard): {', '.join(overlaps)}."
+
+
+def _fresh_findings(arms: Sequence[Record]) -> Iterator[str]:
+    for arm in arms:
+        if arm["selection"] == NONE:
+            continue
+        seeds = len(arm["figures"][ACCURACY]["seeds"])
+        against = {"plain training": "against_plain"}
+        if arm["selection"] != CONTROL:
+            against["a random choice"] = "against_random"
+        for name, key in against.items():
+            told = ", ".join(
+                f"{FIGURES[figure].title} {in_points(figure, arm[key][figure])}"
+                for figure in (COVERAGE_AT_RISK, WINDOW_COVERAGE, AURC, ACCURACY)
+            )
+            yield f"On {seeds} fresh seeds, clean labels, {arm_name(arm)} against {name}: {told}."
 
 
 def _differing(arms: Sequence[Record], figure: str) -> str:

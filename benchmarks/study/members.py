@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.study.sizes import AWARE, LABELS, NOISY, NONE, SELECTIONS, Size
+from benchmarks.study.sizes import AWARE, NOISY, NONE, Size
 from training.members import is_finished
 from training.runs import member_folder
 
@@ -82,12 +82,11 @@ def train(size: Size, data: Data, groups: Collection[str], jobs: int) -> None:
 
 
 def trainings(size: Size, data: Data, groups: Collection[str] = GROUPS) -> Iterator[Training]:
-    for seed in range(max(size.members, size.selecting.seeds)):
+    for seed in range(max(size.members, size.selecting.fresh.stop)):
         if FAMILY in groups and seed < size.members:
             yield from (_of_family(size, data, model, seed) for model in size.models)
-        if SELECTION in groups and seed < size.selecting.seeds:
-            for labels in LABELS:
-                yield from (_of_selection(size, data, labels, name, seed) for name in SELECTIONS)
+        if SELECTION in groups:
+            yield from (_of_selection(size, data, *arm, seed) for arm in size.selecting.arms(seed))
 
 
 def _of_family(size: Size, data: Data, model: str, member: int) -> Training:

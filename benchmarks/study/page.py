@@ -107,15 +107,13 @@ def _command(size: Size, part: str) -> str:
 
 
 def selection_words(part: Record) -> list[str]:
-    won = winners(part)
+    ahead = {"the first": winners(part["arms"]), "fresh": winners(part["fresh"])}
+    told = "; ".join(f"on {seeds} seeds {', '.join(won) or 'none'}" for seeds, won in ahead.items())
+    said = "" if any(ahead.values()) else ", which speaks for `none`, the default of `python -m training`"
     return [
         *selection_findings(part),
-        f"Ahead of plain training and of a random choice as large, with clean labels: {', '.join(won)}."
-        if won
-        else (
-            "With clean labels no selection is ahead of plain training and of a random choice as large in "
-            "coverage or accuracy, which speaks for `none`, the default of `python -m training`."
-        ),
+        "Ahead of plain training and of a random choice as large in coverage or accuracy, and behind plain "
+        f"training in neither, with clean labels: {told}{said}.",
     ]
 
 
@@ -196,6 +194,12 @@ def _selections(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
         _list(selection_words(part)),
         image(pictures["selections.png"], "differences to plain training"),
         tables,
+        subheading("Asked again on fresh seeds"),
+        _prose(
+            f"What looked promising above, beside what it must beat, on {setting.fresh_seeds} seeds that are "
+            "in nothing above; clean labels."
+        ),
+        arms_table(part["fresh"], (*OF_ACCEPTING[:3], ACCURACY, "NLL", "disagreement")),
         subheading("What a member took"),
         _prose(
             f"Updates until a member first validated at {targets}, known to the epoch: the median, and "

@@ -10,7 +10,7 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from benchmarks.study.contenders import COVERAGE, DETECTION, FULL, WINDOW, detection, play, selective_value
 from benchmarks.study.estimates import Array, Draw, draws, estimate
-from benchmarks.study.figures import ACCURACY, AURC, AUROC_FAR, AUROC_NEAR, COVERAGE_AT_RISK
+from benchmarks.study.figures import ACCURACY, AURC, AUROC_FAR, AUROC_NEAR, COVERAGE_AT_RISK, WINDOW_COVERAGE
 from benchmarks.study.members import PAIR, selection_run
 from benchmarks.study.outputs import Archive, Outputs
-from benchmarks.study.sizes import AWARE, LABELS, NONE, SELECTIONS, Size
+from benchmarks.study.sizes import ASKED_AGAIN, AWARE, CLEAN, CONTROL, LABELS, NONE, SELECTIONS, Size
 from benchmarks.study.strange import FAMILIES, FAR, NEAR
 from benchmarks.study.words import Record
 from cascade.metrics import aurc, log_loss
@@ -31,65 +31,72 @@ from training.runs import member_folder
 
 ALIKE, BEHIND_PLAIN = "alike", "behind plain"
 ENSEMBLES = (ALIKE, BEHIND_PLAIN)
-CONTROL = "random-batch"
-"""What a selection must beat, beside plain training, for its choice to be what helps."""
 
 
 @dataclass(frozen=True)
-class Arm:
-    """Of one label set, selection and ensemble: `values` are (seeds, 1 + resamples) by figure, of the members
-    that were trained with the selection, or of the pair."""
+class Asked:
+    """Which ensembles: one for each seed."""
 
     labels: str
     selection: str
     ensemble: str
+    seeds: range
+
+    def by(self, selection: str) -> "Asked":
+        return replace(self, selection=selection)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """`values` are (seeds, 1 + resamples) by figure, of the members that were trained with the selection, or
+    of the pair."""
+
+    asked: Asked
     values: Mapping[str, Array]
     members: tuple[Path, ...]
 
 
 def selections(size: Size, archive: Archive, jobs: int) -> Record:
-    """Records of arms, each with its differences to plain training and to a random choice as large."""
-    asked = [
-        (labels, selection, ensemble)
+    """Records of arms, each with its differences to plain training and to a random choice as large: `arms` of
+    the first seeds, `fresh` of the others."""
+    setting = size.selecting
+    first = [
+        Asked(labels, selection, ensemble, setting.first)
         for labels in LABELS
         for selection in SELECTIONS
         for ensemble in ENSEMBLES
         if not (selection == AWARE and ensemble == ALIKE)
     ]
+    fresh = [Asked(CLEAN, selection, BEHIND_PLAIN, setting.fresh) for selection in ASKED_AGAIN]
     runs = [
-        selection_run(size, labels, selection, seed)
-        for labels in LABELS
-        for selection in SELECTIONS
-        for seed in range(size.selecting.seeds)
+        selection_run(size, *arm, seed) for seed in range(setting.fresh.stop) for arm in setting.arms(seed)
     ]
     with ProcessPoolExecutor(jobs) as pool:
         # In chunks, so that each process makes the images out of distribution once.
         list(pool.map(archive.outputs, runs, chunksize=math.ceil(len(runs) / jobs)))
-        futures = {one: pool.submit(_arm, size, *one, _pairs(size, archive, *one)) for one in asked}
-        arms = {one: future.result() for one, future in futures.items()}
+        futures = {
+            asked: pool.submit(_arm, size, asked, _pairs(size, archive, asked)) for asked in (*first, *fresh)
+        }
+        arms = {asked: future.result() for asked, future in futures.items()}
     # Behind a plain member a plain one makes the same pair as two alike: it is the baseline there, no arm.
-    shown = [arm for (_, *which), arm in arms.items() if which != [NONE, BEHIND_PLAIN]]
-    return {
-        "arms": [
-            _record(arm, size, *(arms[arm.labels, other, arm.ensemble] for other in (NONE, CONTROL)))
-            for arm in shown
-        ]
-    }
+    shown = [asked for asked in first if (asked.selection, asked.ensemble) != (NONE, BEHIND_PLAIN)]
+    return {"arms": _records(arms, shown, size), "fresh": _records(arms, fresh, size)}
 
 
-def _pairs(size: Size, archive: Archive, labels: str, selection: str, ensemble: str) -> list[Outputs]:
-    seeds = range(size.selecting.seeds)
-    return [_pair(size, archive, labels, selection, ensemble, seed) for seed in seeds]
+def _records(arms: Mapping[Asked, Arm], shown: Sequence[Asked], size: Size) -> list[Record]:
+    return [_record(arms[asked], size, arms[asked.by(NONE)], arms[asked.by(CONTROL)]) for asked in shown]
 
 
-def _arm(size: Size, labels: str, selection: str, ensemble: str, pairs: Sequence[Outputs]) -> Arm:
-    of_selection = range(1, PAIR) if ensemble == BEHIND_PLAIN else range(PAIR)
-    runs = [selection_run(size, labels, selection, seed) for seed in range(size.selecting.seeds)]
+def _pairs(size: Size, archive: Archive, asked: Asked) -> list[Outputs]:
+    return [_pair(size, archive, asked.labels, asked.selection, asked.ensemble, seed) for seed in asked.seeds]
+
+
+def _arm(size: Size, asked: Asked, pairs: Sequence[Outputs]) -> Arm:
+    of_selection = range(1, PAIR) if asked.ensemble == BEHIND_PLAIN else range(PAIR)
+    runs = [selection_run(size, asked.labels, asked.selection, seed) for seed in asked.seeds]
     return Arm(
-        labels=labels,
-        selection=selection,
-        ensemble=ensemble,
-        values=_values(pairs, of_selection, size.resamples),
+        asked=asked,
+        values=_values(pairs, of_selection, asked.seeds, size.resamples),
         members=tuple(member_folder(run, member) for run in runs for member in of_selection),
     )
 
@@ -102,11 +109,13 @@ def _pair(size: Size, archive: Archive, labels: str, selection: str, ensemble: s
     return plain.members([0]).beside(own.members([1]))
 
 
-def _values(pairs: Sequence[Outputs], of_selection: Sequence[int], resamples: int) -> dict[str, Array]:
+def _values(
+    pairs: Sequence[Outputs], of_selection: Sequence[int], seeds: Sequence[int], resamples: int
+) -> dict[str, Array]:
     test = pairs[0].test
     sizes = {name: test.ood_families.count(name) for name in FAMILIES}
     drawn = draws(test.num_rows, sizes, resamples)
-    rows = [_figures(pair, of_selection, drawn, seed) for seed, pair in enumerate(pairs)]
+    rows = [_figures(pair, of_selection, drawn, seed) for seed, pair in zip(seeds, pairs, strict=True)]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -129,7 +138,7 @@ def _figures(
         "disagreement": _means(disagree, counts),
         AURC: np.array([aurc(full.rank, full.is_correct, weight) for weight in ranked]),
         COVERAGE_AT_RISK: np.array([selective_value(full, COVERAGE, draw) for draw in drawn]),
-        "window coverage@5%risk": np.array([selective_value(window, COVERAGE, draw) for draw in drawn]),
+        WINDOW_COVERAGE: np.array([selective_value(window, COVERAGE, draw) for draw in drawn]),
         AUROC_NEAR: np.array([detection(strange, NEAR, draw) for draw in drawn]),
         AUROC_FAR: np.mean([[detection(strange, name, draw) for draw in drawn] for name in FAR], axis=0),
     }
@@ -163,12 +172,13 @@ def epochs(folder: Path) -> list[dict[str, str]]:
 
 
 def _record(arm: Arm, size: Size, plain: Arm, control: Arm) -> Record:
-    updates = [updates_to(folder, size.selecting.target_accuracy[arm.labels]) for folder in arm.members]
+    target = size.selecting.target_accuracy[arm.asked.labels]
+    updates = [updates_to(folder, target) for folder in arm.members]
     middle = median(updates)
     return {
-        "labels": arm.labels,
-        "selection": arm.selection,
-        "ensemble": arm.ensemble,
+        "labels": arm.asked.labels,
+        "selection": arm.asked.selection,
+        "ensemble": arm.asked.ensemble,
         "updates_to_target": None if math.isinf(middle) else middle,
         "reached": [sum(map(math.isfinite, updates)), len(updates)],
         "updates_per_epoch": int(epochs(arm.members[0])[0]["updates"]),

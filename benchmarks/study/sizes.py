@@ -8,22 +8,42 @@ LABELS = (CLEAN, NOISY)
 
 NONE = "none"
 AWARE = "cascade-aware"
-SELECTIONS = (NONE, "random-batch", "least-recent", "hard-batch", AWARE)
+CONTROL = "random-batch"
+"""What a selection must beat, beside plain training, for its choice to be what helps."""
+SELECTIONS = (NONE, CONTROL, "least-recent", "hard-batch", AWARE)
+ASKED_AGAIN = (NONE, CONTROL, AWARE)
+"""What looked promising on the first seeds, and what it must beat, on fresh ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selecting:
     """The comparison of selections: one model, and two members for each selection, label set and seed.
 
-    target_accuracy: validation accuracy that updates are counted to, by label set: what plain training
-    reaches in its last epochs.
+    fresh_seeds: how many more there are of what is asked again, with clean labels. target_accuracy:
+    validation accuracy that updates are counted to, by label set: what plain training reaches in its last
+    epochs.
     """
 
     model: str
     epochs: int
     train_rows: int
     seeds: int
+    fresh_seeds: int
     target_accuracy: Mapping[str, float]
+
+    @property
+    def first(self) -> range:
+        return range(self.seeds)
+
+    @property
+    def fresh(self) -> range:
+        return range(self.seeds, self.seeds + self.fresh_seeds)
+
+    def arms(self, seed: int) -> list[tuple[str, str]]:
+        """Label sets and selections that members are trained with by a seed."""
+        if seed in self.first:
+            return [(labels, selection) for labels in LABELS for selection in SELECTIONS]
+        return [(CLEAN, selection) for selection in ASKED_AGAIN] if seed in self.fresh else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +82,7 @@ SIZES: Mapping[str, Size] = {
                 epochs=2,
                 train_rows=2000,
                 seeds=2,
+                fresh_seeds=2,
                 target_accuracy={CLEAN: 0.25, NOISY: 0.2},
             ),
             calibration_rows=2000,
@@ -82,6 +103,7 @@ SIZES: Mapping[str, Size] = {
                 epochs=10,
                 train_rows=10000,
                 seeds=3,
+                fresh_seeds=5,
                 target_accuracy={CLEAN: 0.55, NOISY: 0.42},
             ),
             calibration_rows=5000,

@@ -15,6 +15,7 @@ from benchmarks.study.figures import (
     FIGURES,
     FPR_NEAR,
     RISK_AT_COVERAGE,
+    WINDOW_COVERAGE,
 )
 from benchmarks.study.findings import updates
 from benchmarks.study.sizes import NONE
@@ -40,7 +41,7 @@ DETECTED = tuple(f"{figure} {name}" for figure in ("auroc", "fpr@95tpr") for nam
 COMPARED = (COVERAGE_AT_RISK, RISK_AT_COVERAGE, ACCURACY, AUROC_NEAR, AURC_NEAR)
 BESIDE_SINGLES = (COVERAGE_AT_RISK, ACCURACY, AUROC_NEAR, AURC_NEAR)
 OF_MEMBERS = ("member accuracy", "member NLL", ACCURACY, "NLL", "disagreement")
-OF_ACCEPTING = (COVERAGE_AT_RISK, "window coverage@5%risk", AURC, AUROC_NEAR, AUROC_FAR)
+OF_ACCEPTING = (COVERAGE_AT_RISK, WINDOW_COVERAGE, AURC, AUROC_NEAR, AUROC_FAR)
 FITS = ("first", "threshold", "paper", "ours", "full")
 DECIDING = ("threshold", "paper", "ours")
 

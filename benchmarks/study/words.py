@@ -44,8 +44,13 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f}×"
 
 
+def percent(value: float) -> str:
+    return f"{value:.0%}".replace("-", "−")
+
+
 def part_of(record: Record | None) -> str:
     """A share with its interval, `74% [61 to 87]`; a dash where it makes no sense."""
     if record is None:
         return "–"
-    return f"{record['value']:.0%} [{record['low'] * 100:.0f} to {record['high'] * 100:.0f}]"
+    low, high = (percent(record[end]).removesuffix("%") for end in ("low", "high"))
+    return f"{percent(record['value'])} [{low} to {high}]"

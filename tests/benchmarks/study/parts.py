@@ -5,7 +5,7 @@ from typing import Any
 from benchmarks.study.contenders import CONTENDERS, FULL, SINGLE, UPWARDS, WINDOW
 from benchmarks.study.figures import COSTS
 from benchmarks.study.selections import ALIKE, BEHIND_PLAIN
-from benchmarks.study.sizes import AWARE, LABELS, NONE, SELECTIONS, SIZES
+from benchmarks.study.sizes import ASKED_AGAIN, AWARE, CLEAN, LABELS, NONE, SELECTIONS, SIZES
 from benchmarks.study.strange import FAMILIES
 from benchmarks.study.windows import ALL, CERTIFIED, FITS, OBJECTIVES
 
@@ -81,33 +81,36 @@ def scaling() -> Record:
 def selections() -> Record:
     return {
         "arms": [
-            {
-                "labels": labels,
-                "selection": selection,
-                "ensemble": ensemble,
-                "updates_to_target": None if labels == "noisy" else 1000 + 10 * len(selection),
-                "reached": [0, 4] if labels == "noisy" else [4, 4],
-                "updates_per_epoch": 100,
-                "spent": {
-                    "updates": 1560,
-                    "samples_forward": 1e5,
-                    "samples_backward": 1e5,
-                    "seconds": 60.0,
-                    "overlap": None if selection == "none" else 0.5,
-                },
-                "figures": figures(0.5, OF_ARMS),
-                **{
-                    against: {
-                        name: estimated(-0.02 if selection == "hard-batch" else 0.0) for name in OF_ARMS
-                    }
-                    for against in ("against_plain", "against_random")
-                },
-            }
+            _arm(labels, selection, ensemble)
             for labels in LABELS
             for selection in SELECTIONS
             for ensemble in (ALIKE, BEHIND_PLAIN)
             if (selection, ensemble) not in ((AWARE, ALIKE), (NONE, BEHIND_PLAIN))
-        ]
+        ],
+        "fresh": [_arm(CLEAN, selection, BEHIND_PLAIN) for selection in ASKED_AGAIN],
+    }
+
+
+def _arm(labels: str, selection: str, ensemble: str) -> Record:
+    return {
+        "labels": labels,
+        "selection": selection,
+        "ensemble": ensemble,
+        "updates_to_target": None if labels == "noisy" else 1000 + 10 * len(selection),
+        "reached": [0, 4] if labels == "noisy" else [4, 4],
+        "updates_per_epoch": 100,
+        "spent": {
+            "updates": 1560,
+            "samples_forward": 1e5,
+            "samples_backward": 1e5,
+            "seconds": 60.0,
+            "overlap": None if selection == "none" else 0.5,
+        },
+        "figures": {name: record | {"seeds": [0.5, 0.5]} for name, record in figures(0.5, OF_ARMS).items()},
+        **{
+            against: {name: estimated(-0.02 if selection == "hard-batch" else 0.0) for name in OF_ARMS}
+            for against in ("against_plain", "against_random")
+        },
     }
 
 

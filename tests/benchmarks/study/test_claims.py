@@ -42,6 +42,8 @@ def test_each_claim_is_judged() -> None:
         "Hard-batch selection makes better members (a": FAILS,
         "It makes better ensembles of two (accuracy)": FAILS,
         "It makes better ensembles of two (AURC)": HOLDS,
+        "Ours: a second member trained on what the fi": OPEN,
+        "It makes a better cascade of two, too (the s": OPEN,
         "Multiply-adds saved are time saved: a window": HOLDS,
     }
     assert [claim.verdict for text, claim in found.items() if text.startswith("A cascade of two")] == [
@@ -61,6 +63,17 @@ def test_as_good_as_the_next_larger_allows_a_point_and_no_more() -> None:
             each["figures"]["coverage@5%risk"] = estimated(value, half)
         verdicts += verdicts_of(part, "Such a cascade")
     assert verdicts == [HOLDS, OPEN, FAILS]
+
+
+def test_what_is_asked_again_is_judged_against_both_controls() -> None:
+    part = made_parts()
+    arm = next(arm for arm in part["selections"]["fresh"] if arm["selection"] == "cascade-aware")
+    verdicts = []
+    for plain, random in ((0.02, 0.02), (0.02, 0.0), (0.0, 0.02), (-0.02, 0.02), (0.02, -0.02)):
+        arm["against_plain"]["coverage@5%risk"] = estimated(plain)
+        arm["against_random"]["coverage@5%risk"] = estimated(random)
+        verdicts += verdicts_of(part, "Ours: a second member")
+    assert verdicts == [HOLDS, IN_PART, OPEN, FAILS, MIXED]
 
 
 def test_sooner_means_by_more_than_an_epoch() -> None:
@@ -91,12 +104,12 @@ def test_time_is_saved_by_cascades_of_one_model_alone() -> None:
 
 
 def test_a_selection_wins_by_more_than_chance_or_not_at_all() -> None:
-    part = made_parts()["selections"]
-    assert winners(part) == []
-    arm = next(arm for arm in part["arms"] if (arm["selection"], arm["labels"]) == ("least-recent", "clean"))
+    arms = made_parts()["selections"]["arms"]
+    assert winners(arms) == []
+    arm = next(arm for arm in arms if (arm["selection"], arm["labels"]) == ("least-recent", "clean"))
     arm["against_plain"]["accuracy"] = estimated(0.02)
-    assert winners(part) == []
+    assert winners(arms) == []
     arm["against_random"]["accuracy"] = estimated(0.02)
-    assert winners(part) == ["least-recent"]
+    assert winners(arms) == ["least-recent"]
     arm["against_plain"]["coverage@5%risk"] = estimated(-0.02)
-    assert winners(part) == []
+    assert winners(arms) == []

@@ -17,7 +17,15 @@ def test_seeds_come_one_after_the_other() -> None:
     family = [each.member for each in wanted if each.member is not None]
     assert family == [seed for seed in range(SMALL.members) for _ in SMALL.models]
     seeds = [each.command[each.command.index("--seed") + 1] for each in wanted if each.member is None]
-    assert seeds == ["0"] * 10 + ["1"] * 10
+    assert seeds == ["0"] * 10 + ["1"] * 10 + ["2"] * 3 + ["3"] * 3
+
+
+def test_fresh_seeds_are_of_clean_labels_and_of_what_is_asked_again() -> None:
+    setting = SMALL.selecting
+    assert list(setting.fresh) == [2, 3]
+    assert setting.arms(2) == [("clean", "none"), ("clean", "random-batch"), ("clean", "cascade-aware")]
+    assert len(setting.arms(1)) == 10
+    assert setting.arms(4) == []
 
 
 def test_a_group_is_trained_without_the_other() -> None:
@@ -35,7 +43,8 @@ def test_only_the_noisy_arms_have_other_labels_and_only_one_arm_is_mixed() -> No
     noisy = [name for name, each in runs.items() if "--train-labels" in each.arguments]
     assert noisy
     assert all(name.startswith("selection/noisy/") for name in noisy)
-    assert len(noisy) == len([name for name in runs if name.startswith("selection/clean/")])
+    first = [name for name in runs if name.startswith("selection/clean/") and name[-1] in "01"]
+    assert len(noisy) == len(first)
     aware = runs["selection/clean/cascade-aware-0"].arguments
     assert aware[aware.index("--selection") + 1] == "none,cascade-aware"
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.study.estimates import draws
 from benchmarks.study.outputs import Outputs
-from benchmarks.study.selections import ALIKE, BEHIND_PLAIN, Arm, _figures, _pair, _record, updates_to
+from benchmarks.study.selections import ALIKE, BEHIND_PLAIN, Arm, Asked, _figures, _pair, _record, updates_to
 from benchmarks.study.sizes import SIZES
 from benchmarks.study.strange import FAMILIES
 from tests.benchmarks.study.outputs import made_outputs
@@ -68,7 +68,8 @@ def test_a_second_member_is_compared_with_the_plain_second_member(tmp_path: Path
     (tmp_path / "metrics.csv").write_text("\n".join(lines))
 
     def arm(selection: str, value: float) -> Arm:
-        return Arm("clean", selection, BEHIND_PLAIN, {"accuracy": np.full((2, 3), value)}, (tmp_path,) * 3)
+        asked = Asked("clean", selection, BEHIND_PLAIN, range(2))
+        return Arm(asked, {"accuracy": np.full((2, 3), value)}, (tmp_path,) * 3)
 
     record = _record(arm("hard-batch", 0.55), SMALL, arm("none", 0.5), arm("random-batch", 0.57))
     assert record["against_plain"]["accuracy"]["value"] == pytest.approx(0.05)
