@@ -42,7 +42,7 @@ def test_each_claim_is_judged() -> None:
         "Hard-batch selection makes better members (a": FAILS,
         "It makes better ensembles of two (accuracy)": FAILS,
         "It makes better ensembles of two (AURC)": HOLDS,
-        "Ours: a second member trained on what the fi": OPEN,
+        "Ours: a second member trained on the rows ne": OPEN,
         "It makes a better cascade of two, too (the s": OPEN,
         "Multiply-adds saved are time saved: a window": HOLDS,
     }
