@@ -186,9 +186,9 @@ def _selections(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
             "updates for each member whatever the selection, learning rate to zero within them, half of "
             f"the batches in a round (cascade-aware: of the rows), {setting.seeds} seeds. `alike`: both "
             "members are trained with the selection; `behind plain`: the second alone. Noisy labels are "
-            "CIFAR-10N's `worse_label` (40% wrong), on the train rows only; weights are those of the best epoch by clean validation "
-            "labels. Below each value stands the difference to plain members of the same seeds and "
-            "places, with its 95% interval."
+            "CIFAR-10N's `worse_label` (40% wrong), on the train rows only; weights are those of the "
+            "best epoch by clean validation labels. Below each value stands the "
+            "difference to plain members of the same seeds and places, with its 95% interval."
         ),
         _command(size, "selections"),
         _list(selection_words(part)),
