@@ -201,7 +201,7 @@ def _selections(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
             "training, that nearest to the first member's threshold at 5% risk: where this one accepts "
             "less than a quarter of the rows, the half that it is surest of."
         ),
-        arms_table(part["fresh"], (*OF_ACCEPTING[:3], ACCURACY, "NLL", "disagreement")),
+        arms_table(part["fresh"], (*OF_ACCEPTING[:3], ACCURACY, "NLL")),
         subheading("What a member took"),
         _prose(
             f"Updates until a member first validated at {targets}, known to the epoch: the median, and "
