@@ -72,8 +72,10 @@ def selections(size: Size, archive: Archive, jobs: int) -> Record:
         selection_run(size, *arm, seed) for seed in range(setting.fresh.stop) for arm in setting.arms(seed)
     ]
     with ProcessPoolExecutor(jobs) as pool:
-        # In chunks, so that each process makes the images out of distribution once.
-        list(pool.map(archive.outputs, runs, chunksize=math.ceil(len(runs) / jobs)))
+        # A chunk for each process, which so makes the images out of distribution once; new runs stand at the
+        # end, and are dealt to all.
+        dealt = [run for place in range(jobs) for run in runs[place::jobs]]
+        list(pool.map(archive.outputs, dealt, chunksize=math.ceil(len(runs) / jobs)))
         futures = {
             asked: pool.submit(_arm, size, asked, _pairs(size, archive, asked)) for asked in (*first, *fresh)
         }
