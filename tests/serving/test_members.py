@@ -1,6 +1,7 @@
 """What keeps a member from being loaded, before anything of it is run."""
 
 import hashlib
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from cascade.cascade_file import Member
 from cascade.runtime import ServiceCurve
+from serving.accelerators import _what_cuda_lacks, what_lacks
 from serving.config import SessionConfig
 from serving.errors import Fault, MemberFailed, RowsRefused, StartupError
 from serving.members import OnnxMember, load_member, warm_up
@@ -71,8 +73,38 @@ def test_an_accelerator_that_is_not_here_is_said(repository: Repository) -> None
     if "CUDAExecutionProvider" in _providers_that_load(repository):
         pytest.skip("there is one here")
     spec = repository.cascade.members[0]
-    with pytest.raises(StartupError, match="ONNX Runtime cannot load CUDAExecutionProvider here"):
+    lacking = what_lacks("cuda")
+    why = f": {lacking}" if lacking else ""
+    message = f"ONNX Runtime cannot load CUDAExecutionProvider here{re.escape(why)}$"
+    with pytest.raises(StartupError, match=message):
         load_member(repository.path, spec, repository.cascade, 32, SessionConfig(accelerator="cuda"))
+
+
+def test_the_library_that_a_gpu_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> None:
+        print("Failed to load libcurand.so.10: libcurand.so.10: cannot open shared object file")
+        print("Please follow https://example.org to install CUDA.")
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", told, raising=False)
+    _what_cuda_lacks.cache_clear()
+    try:
+        assert what_lacks("none") == ""
+        assert what_lacks("tensorrt") == "libcurand.so.10: cannot open shared object file"
+    finally:
+        _what_cuda_lacks.cache_clear()
+
+
+def test_a_gpu_says_what_a_cpu_says(repository: Repository) -> None:
+    if "CUDAExecutionProvider" not in _providers_that_load(repository):
+        pytest.skip("there is no GPU here")
+    rows = {"image": repository.test.image[:64]}
+    spec = repository.cascade.members[0]
+    on_cpu, on_gpu = (
+        load_member(repository.path, spec, repository.cascade, 64, SessionConfig(accelerator=name))
+        for name in ("none", "cuda")
+    )
+    assert on_gpu.is_bound
+    np.testing.assert_allclose(on_gpu.run(rows), on_cpu.run(rows), atol=2e-2)
 
 
 def _providers_that_load(repository: Repository) -> list[str]:
