@@ -4,7 +4,8 @@
 
 DATA holds cifar-10-batches-py/ and cifar-100-python/ (its test set is enough); the labels are CIFAR-10N's.
 Trainings that are done are taken as they are, one that was broken off is gone on with. The report goes to
-reports/study-SIZE; that of the full study is kept in benchmarks/results/study.
+reports/study-SIZE; that of the full study is kept in benchmarks/results/study, that of the one for a GPU in
+benchmarks/results/study_gpu.
 """
 
 import argparse
@@ -25,13 +26,14 @@ from benchmarks.study.page import SECTIONS, write_page
 from benchmarks.study.scaling import scaling
 from benchmarks.study.selections import selections
 from benchmarks.study.served import model_cpu_ms, served
-from benchmarks.study.sizes import SIZES, Size
+from benchmarks.study.sizes import SERVED, SIZES, Size
 from benchmarks.study.windows import windows
 
-KEPT = ROOT / "benchmarks" / "results" / "study"
-JOBS = 2
+RESULTS = ROOT / "benchmarks" / "results"
+KEPT = {"full": RESULTS / "study", "gpu": RESULTS / "study_gpu"}
+"""Where the reports of which sizes are kept."""
 PARTS = ("train", "served", "scaling", "selections", "windows", "report")
-DATALESS = {"served", "report"}
+DATALESS = {SERVED, "report"}
 """Parts that go by what others have left."""
 MADE_OF = {"served": FAMILY, "scaling": FAMILY, "selections": SELECTION, "windows": FAMILY}
 """The trainings that a part goes by: those of the parts named beside `train`, of all where none is."""
@@ -39,23 +41,24 @@ MADE_OF = {"served": FAMILY, "scaling": FAMILY, "selections": SELECTION, "window
 
 def main() -> None:
     options = _parser().parse_args()
-    chosen = PARTS if options.only is None else options.only.split(",")
-    if unknown := sorted(set(chosen) - set(PARTS)):
-        sys.exit(f"no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
     size = SIZES[options.size]
+    parts = [part for part in PARTS if size.has(part)]
+    chosen = parts if options.only is None else options.only.split(",")
+    if unknown := sorted(set(chosen) - set(parts)):
+        sys.exit(f"no part {', '.join(unknown)} of the {size.name} study; there are: {', '.join(parts)}")
     data = Data(root=options.data_root.resolve(), human_labels=options.human_labels.resolve())
     if set(chosen) - DATALESS:
         check(data)
     reports = Path("reports") / f"study-{size.name}"
     (ROOT / reports).mkdir(parents=True, exist_ok=True)
     if "train" in chosen:
-        train(size, data, {MADE_OF[part] for part in chosen if part in MADE_OF} or GROUPS, JOBS)
+        train(size, data, {MADE_OF[part] for part in chosen if part in MADE_OF} or GROUPS, options.jobs)
     archive = Archive(size, data.root)
     measures: Mapping[str, Callable[[], Mapping[str, Any]]] = {
         "served": lambda: served(size, reports),
-        "scaling": lambda: scaling(size, archive, model_cpu_ms(_read(ROOT / reports, "served")), JOBS),
-        "selections": lambda: selections(size, archive, JOBS),
-        "windows": lambda: windows(size, archive, JOBS),
+        "scaling": lambda: scaling(size, archive, cpu_ms(size, ROOT / reports), options.jobs),
+        "selections": lambda: selections(size, archive, options.jobs),
+        "windows": lambda: windows(size, archive, options.jobs),
     }
     for name, measure in measures.items():
         if name in chosen:
@@ -75,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--human-labels", required=True, type=Path, metavar="FILE")
     parser.add_argument("--size", choices=tuple(SIZES), default="full", help="default: full")
     parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        metavar="N",
+        help="trainings, and later processes, at a time (default: 2)",
+    )
+    parser.add_argument(
         "--only", metavar="A,B", help=f"parts to do anew, of {', '.join(PARTS)} (default: all)"
     )
     return parser
@@ -88,23 +98,29 @@ def check(data: Data) -> None:
 
 
 def report(folder: Path, size: Size) -> None:
-    """Of the parts that are done, in the order of the page; of the full study, what is kept of the others."""
+    """Of the parts that are done, in the order of the page; of others what is kept, where the size is."""
     sources = {name: folder / f"{name}.json" for name in SECTIONS}
-    if size.name == "full":
-        sources = {name: path if path.exists() else KEPT / path.name for name, path in sources.items()}
+    kept = KEPT.get(size.name)
+    if kept is not None:
+        sources = {name: path if path.exists() else kept / path.name for name, path in sources.items()}
     parts = {name: _content(path) for name, path in sources.items() if path.exists()}
     write_page(folder, size, parts)
     write_tables(folder, parts)
     print(f"{folder.relative_to(ROOT)}/report.html")
-    if size.name == "full":
-        KEPT.mkdir(parents=True, exist_ok=True)
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
         for path in (
             *folder.glob("*.json"),
             *folder.glob("*.csv"),
             *folder.glob("*.png"),
             folder / "report.html",
         ):
-            shutil.copyfile(path, KEPT / path.name)
+            shutil.copyfile(path, kept / path.name)
+
+
+def cpu_ms(size: Size, reports: Path) -> dict[str, float] | None:
+    """Of a row of each model, where the size is served."""
+    return model_cpu_ms(_read(reports, SERVED)) if size.is_served else None
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
@@ -125,7 +141,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_tables(folder: Path, parts: Mapping[str, Any]) -> None:
-    files = {name: part[key] for of, part in parts.items() for name, key in TABLES[of].items()}
+    files = {name: part[key] for of, part in parts.items() for name, key in TABLES[of].items() if part[key]}
     for name, records in files.items():
         lines = [_flat(record) for record in records]
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -138,7 +154,7 @@ def write_tables(folder: Path, parts: Mapping[str, Any]) -> None:
 
 TABLES = {
     "scaling": {"contenders": "judged", "differences": "differences", "at-equal-cost": "at_equal_cost"},
-    "selections": {"selections": "arms", "selections-fresh": "fresh"},
+    "selections": {"selections": "arms", "selections-published": "published", "selections-fresh": "fresh"},
     "windows": {"windows": "cells"},
     "served": {"served": "cases"},
 }

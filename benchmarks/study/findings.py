@@ -9,7 +9,18 @@ from benchmarks.study.figures import ACCURACY, AURC, AUROC_NEAR, COVERAGE_AT_RIS
 from benchmarks.study.selections import ALIKE, BEHIND_PLAIN
 from benchmarks.study.sizes import CONTROL, NONE
 from benchmarks.study.windows import ALL, OBJECTIVES
-from benchmarks.study.words import BETTER, WORSE, Record, in_points, part_of, times, value, verdict
+from benchmarks.study.words import (
+    BETTER,
+    SHORT,
+    UNITS,
+    WORSE,
+    Record,
+    in_points,
+    part_of,
+    times,
+    value,
+    verdict,
+)
 
 SUBJECTS = {
     FULL.name: "Two members, both always run",
@@ -22,22 +33,23 @@ CALLED = {"threshold": "a single threshold", "paper": "the paper's rule"}
 
 
 def scaling_findings(part: Record) -> Iterator[str]:
+    fronts = "; ".join(f"in {UNITS[unit]}, {', '.join(front)}" for unit, front in part["fronts"].items())
     yield (
-        "By calibration accuracy the models worth their multiply-adds are "
-        f"{', '.join(part['fronts']['macs'])}; worth their CPU time "
-        f"{', '.join(part['fronts']['cpu_ms'])}. Single models of a cost are read off the line through "
-        "these."
+        f"By calibration accuracy the models worth what they cost are, {fronts}. Single models of a cost are "
+        "read off the line through these."
     )
-    for unit, words in (("macs", "multiply-adds"), ("cpu_ms", "CPU time")):
+    for unit in part["fronts"]:
         for contender in (FULL.name, WINDOW.name, UPWARDS.name):
             found = [each for each in equal_cost(part, unit, contender) if each["figures"][COVERAGE_AT_RISK]]
             if found:
-                yield f"{SUBJECTS[contender]}, against single models of the same {words}: {_tally(found)}."
+                beside = f"against single models of the same {UNITS[unit]}"
+                yield f"{SUBJECTS[contender]}, {beside}: {_tally(found)}."
     for contender in (FULL.name, WINDOW.name, WINDOW_OF_THREE.name):
         found = across(part, contender)
-        costs = ", ".join(f"{times(each['macs_ratio'])}/{times(each['cpu_ms_ratio'])}" for each in found)
+        costs = ", ".join("/".join(times(each[f"{unit}_ratio"]) for unit in part["fronts"]) for each in found)
+        called = "/".join(SHORT[unit] for unit in part["fronts"])
         yield (
-            f"{SUBJECTS[contender]}, against the next larger single (at {costs} its MACs/CPU): "
+            f"{SUBJECTS[contender]}, against the next larger single (at {costs} its {called}): "
             f"{_tally(found)}."
         )
     for figure, kept in part["kept"].items():

@@ -1,7 +1,8 @@
-"""Trains what is not trained yet, by the command that a user types, two processes at a time.
+"""Trains what is not trained yet, by the command that a user types, several processes at a time.
 
 runs/study/SIZE/family/MODEL               a run: the members differ by their seed; one process each
-runs/study/SIZE/selection/LABELS/NAME-S    a run of two members trained with the selection NAME and seed S
+runs/study/SIZE/selection/LABELS/NAME-S    a run of two members trained with the selection NAME and seed S;
+                                           LABELS is also `published`, the hard-batch paper's own setting
 
 The order is seed by seed, so that a study broken off has whole seeds. A training that is killed goes on where
 it was when the study runs again.
@@ -14,13 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.study.sizes import AWARE, NOISY, NONE, Size
+from benchmarks.study.sizes import AWARE, NOISY, NONE, PUBLISHED, Size
 from training.members import is_finished
 from training.runs import member_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 NOISY_KEY = "worse_label"
 """Of CIFAR-10N: one person's label for each image, of three the wrong one; 40% are wrong."""
+RECIPE = "small-cpu"
+PAPERS_RECIPE = "paper-resnet18"
 PAIR = 2
 FAMILY, SELECTION = "family", "selection"
 GROUPS = (FAMILY, SELECTION)
@@ -91,23 +94,25 @@ def trainings(size: Size, data: Data, groups: Collection[str] = GROUPS) -> Itera
 
 def _of_family(size: Size, data: Data, model: str, member: int) -> Training:
     run = family_run(size, model)
-    own = ["--models", model, "--members", str(size.members)]
-    return Training(run, member, (*_shared(data, run, size.epochs, size.train_rows), *own))
+    own = ["--models", model, "--members", str(size.members), *size.options]
+    return Training(run, member, (*_shared(data, run, RECIPE, size.epochs, size.train_rows), *own))
 
 
 def _of_selection(size: Size, data: Data, labels: str, selection: str, seed: int) -> Training:
     run, setting = selection_run(size, labels, selection, seed), size.selecting
     # A cascade-aware member asks what the one before it would forward, which is trained as usual.
     names = f"{NONE},{AWARE}" if selection == AWARE else selection
-    own = ["--models", setting.model, "--members", str(PAIR), "--selection", names, "--seed", str(seed)]
+    own = ["--members", str(PAIR), "--selection", names, "--seed", str(seed)]
+    if labels == PUBLISHED:
+        return Training(run, None, (*_shared(data, run, PAPERS_RECIPE, setting.published_epochs, None), *own))
+    own += ["--models", setting.model, *size.options]
     if labels == NOISY:
         own += ["--train-labels", str(data.human_labels), "--train-labels-key", NOISY_KEY]
-    shared = _shared(data, run, setting.epochs, setting.train_rows)
-    return Training(run, None, (*shared, *own))
+    return Training(run, None, (*_shared(data, run, RECIPE, setting.epochs, setting.train_rows), *own))
 
 
-def _shared(data: Data, run: Path, epochs: int, train_rows: int | None) -> tuple[str, ...]:
-    arguments = ["--dataset", "cifar10", "--data-root", str(data.root), "--recipe", "small-cpu"]
+def _shared(data: Data, run: Path, recipe: str, epochs: int, train_rows: int | None) -> tuple[str, ...]:
+    arguments = ["--dataset", "cifar10", "--data-root", str(data.root), "--recipe", recipe]
     arguments += ["--epochs", str(epochs), "--out", str(run.relative_to(ROOT))]
     return (*arguments, *([] if train_rows is None else ["--max-train-rows", str(train_rows)]))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.study.members import study_folder
 from benchmarks.study.sizes import Size
@@ -22,6 +23,7 @@ from training.evaluation import logits_of
 from training.members import WEIGHTS
 from training.models import load_member
 from training.runs import member_folder, read_manifest
+from training.step import pick_device
 
 PATCHES = "patches"
 
@@ -73,18 +75,27 @@ class Archive:
 
 
 def _kept(path: Path, run: Path, make: Callable[[], ScoresFile]) -> ScoresFile:
-    """What is kept in the file, made anew where it is of other weights than the run now has."""
+    """What is kept in the file, made anew where it is of other weights than the run now has.
+
+    Of a run trained on another machine the weights may have stayed there: what they said is taken then.
+    """
     if path.exists():
         scores = read_scores(path)
-        if scores.sha256 == _hashes(run):
+        if all(known in (None, said) for known, said in zip(_hashes(run), scores.sha256, strict=True)):
             return scores
         path.unlink()
     write_scores(path, make())
     return read_scores(path)
 
 
-def _hashes(run: Path) -> tuple[str, ...]:
-    return tuple(hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest() for folder in _folders(run))
+def _hashes(run: Path) -> tuple[str | None, ...]:
+    """Of each member's weights; None where they are not there."""
+    paths = [folder / WEIGHTS for folder in _folders(run)]
+    return tuple(_hash(path) if path.exists() else None for path in paths)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _folders(run: Path) -> list[Path]:
@@ -96,19 +107,22 @@ def _said(run: Path, split: str, num_rows: int, strange: Mapping[str, Images]) -
     with np.load(run / "splits" / f"{split}.npz") as arrays:
         images, labels = arrays["image"][:num_rows], arrays["labels"][:num_rows]
     outside = np.concatenate(list(strange.values()))
-    inside_outputs, outside_outputs, macs = [], [], []
+    device = pick_device("auto")
+    macs: list[float] = []
+    inside_outputs: list[NDArray[np.float32]] = []
+    outside_outputs: list[NDArray[np.float32]] = []
     for folder in folders:
         model, manifest = load_member(folder)
         macs.append(float(manifest["macs"]))
-        inside_outputs.append(logits_of(model, torch.from_numpy(images)).numpy())
-        outside_outputs.append(logits_of(model, torch.from_numpy(outside)).numpy())
+        for rows, outputs in ((images, inside_outputs), (outside, outside_outputs)):
+            outputs.append(logits_of(model.to(device), torch.from_numpy(rows).to(device)).cpu().numpy())
     return ScoresFile(
         outputs=np.stack(inside_outputs),
         kind="logits",
         labels=labels,
         names=tuple(f"{run.name}-{index}" for index in range(len(folders))),
         macs=tuple(macs),
-        sha256=_hashes(run),
+        sha256=tuple(_hash(folder / WEIGHTS) for folder in folders),
         ood_outputs=np.stack(outside_outputs),
         ood_families=tuple(name for name, rows in strange.items() for _ in rows),
     )

@@ -1,7 +1,7 @@
 """The report: `report.html`, its pictures, and a CSV for each part."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from benchmarks.study.findings import (
     served_findings,
     window_findings,
 )
+from benchmarks.study.members import PAIR
 from benchmarks.study.pictures import scaling_picture, selections_picture, served_picture, windows_picture
-from benchmarks.study.selections import ALIKE
-from benchmarks.study.sizes import AWARE, LABELS, Size
+from benchmarks.study.selections import ALIKE, ALONE
+from benchmarks.study.sizes import AWARE, LABELS, Selecting, Size
 from benchmarks.study.tables import (
     DETECTED,
     JUDGED,
@@ -41,7 +42,7 @@ from benchmarks.study.tables import (
     windows_table,
 )
 from benchmarks.study.windows import ALL, OBJECTIVES
-from benchmarks.study.words import Record
+from benchmarks.study.words import CPU, SHORT, Record
 from loadtest.report.document import document, header, image, section, subheading
 
 CODE = re.compile("`([^`]+)`")
@@ -51,6 +52,11 @@ VERDICTS = (
     "over seeds and images."
 )
 COMMAND = "python -m benchmarks.study --data-root DATA --human-labels CIFAR-10_human.npz --size"
+COMPUTED = (
+    "CPU is computed: the server's CPU time for each stage's model alone (part 4), times the rows that reach "
+    "it."
+)
+UNSERVED = "Nothing here was served: costs are multiply-adds, and what these are in time the full study says."
 ARM_FIGURES = (ACCURACY, COVERAGE_AT_RISK, AUROC_NEAR)
 
 
@@ -78,7 +84,7 @@ DRAW: Mapping[str, Callable[[Record], dict[str, bytes]]] = {
 
 def page(size: Size, parts: Mapping[str, Record], pictures: Mapping[str, bytes]) -> str:
     title = "Two papers, judged on CIFAR-10"
-    missing = [f"`{name}`" for name in SECTIONS if name not in parts]
+    missing = [f"`{name}`" for name in SECTIONS if size.has(name) and name not in parts]
     undone = f" Not done yet: {', '.join(missing)}." if missing else ""
     body = [
         header(title, f"{size.name} study · {', '.join(size.models)} · {size.members} seeds"),
@@ -107,7 +113,9 @@ def _command(size: Size, part: str) -> str:
 
 
 def selection_words(part: Record) -> list[str]:
-    ahead = {"the first": winners(part["arms"]), "fresh": winners(part["fresh"])}
+    ahead = {"the first": winners(part["arms"])} | (
+        {"fresh": winners(part["fresh"])} if part["fresh"] else {}
+    )
     told = "; ".join(f"on {seeds} seeds {', '.join(won) or 'none'}" for seeds, won in ahead.items())
     said = "" if any(ahead.values()) else ", which speaks for `none`, the default of `python -m training`"
     return [
@@ -121,6 +129,9 @@ def _scaling(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
     judged = part["judged"]
     within = [each for each in part["differences"] if each["model"] == each["against_model"]]
     beyond = [each for each in part["differences"] if each["model"] != each["against_model"]]
+    costs = " and ".join(SHORT[unit] for unit in part["fronts"])
+    computed = f" {COMPUTED}" if CPU in part["fronts"] else ""
+    units = " and in computed CPU time (CPU)" if CPU in part["fronts"] else ""
     return section(
         "1. Ensembles and cascades against scaled single models",
         _prose(
@@ -128,8 +139,7 @@ def _scaling(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
             "each of them in turn. Policies are fitted on the calibration split: for coverage at 5% risk "
             "and risk at 80% coverage on MSP, for out-of-distribution (OOD) rows, FPR at 95% TPR, on "
             "energy. Two stages within 1.2 times the multiply-adds of one member, three within 1.3. "
-            "Judged on the test rows; the lower line of a cell is the 95% interval. CPU is computed: the "
-            "server's CPU time for each stage's model alone (part 4), times the rows that reach it."
+            f"Judged on the test rows; the lower line of a cell is the 95% interval.{computed}"
         ),
         _command(size, "scaling"),
         _list(scaling_findings(part)),
@@ -137,14 +147,14 @@ def _scaling(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
         subheading("Against a single of the next larger model"),
         _prose(
             "The next larger model is the next that is more accurate than all cheaper ones. Differences "
-            "in points (AURC as it is), paired by image; MACs and CPU as multiples of the single's."
+            f"in points (AURC as it is), paired by image; {costs} as multiples of the single's."
         ),
         differences_table(beyond),
         subheading("Against single models of the same cost"),
         _prose(
             "Between two neighbouring singles their figures are interpolated over the logarithm of the "
-            "cost, in multiply-adds (columns MACs) and in computed CPU time (CPU). Contenders dearer than "
-            "the largest single have nothing beside them."
+            f"cost, in multiply-adds (columns MACs){units}. Contenders dearer than the largest single have "
+            "nothing beside them."
         ),
         equal_cost_table(part["at_equal_cost"]),
         subheading("Against one member and all members of the same model"),
@@ -153,7 +163,7 @@ def _scaling(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
         judged_table(judged, JUDGED, ACCEPTING),
         _prose(
             f"With OOD mixed in, {OOD_SHARE:.0%} of the traffic is out of distribution, and to accept "
-            "such a row is an error. MACs and CPU are those of the policy for coverage; each picture has "
+            "such a row is an error. Costs are those of the policy for coverage; each picture has "
             "the cost of the policy that it shows, OOD rows counted where they are mixed in."
         ),
         image(pictures["accuracy.png"], "accuracy against cost"),
@@ -163,7 +173,7 @@ def _scaling(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
         _prose(
             "Policies are fitted with patches of photographs as strangers, and judged on families that "
             "they have not seen: CIFAR-100's test set but for bus and pickup truck (near); enlarged "
-            "digits, noise, and textures (far). MACs and CPU are those of the policy for OOD rows."
+            "digits, noise, and textures (far). Costs are those of the policy for OOD rows."
         ),
         judged_table(judged, DETECTED, DETECTING),
     )
@@ -178,14 +188,17 @@ def _selections(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
         for labels in LABELS
         for what, figures in (("", OF_MEMBERS), (": accepting and rejecting", OF_ACCEPTING))
     )
-    alone = [arm for arm in part["arms"] if arm["ensemble"] == ALIKE or arm["selection"] == AWARE]
+    of_members = (*part["arms"], *part["published"])
+    alone = [arm for arm in of_members if arm["ensemble"] in (ALIKE, ALONE) or arm["selection"] == AWARE]
     return section(
         "2. Does the choice of batches help an ensemble?",
         _prose(
             f"Pairs of {setting.model}, {setting.train_rows:,} train rows, {setting.epochs} epochs of "
             "updates for each member whatever the selection, learning rate to zero within them, half of "
-            f"the batches in a round (cascade-aware: of the rows), {setting.seeds} seeds. `alike`: both "
-            "members are trained with the selection; `behind plain`: the second alone. Noisy labels are "
+            f"the batches in a round, {setting.seeds} seeds. cascade-aware takes one half of the rows for "
+            "the whole training, that nearest to the first member's threshold at 5% risk: where this one "
+            "accepts less than a quarter of the rows, the half that it is surest of. `alike`: both members "
+            "are trained with the selection; `behind plain`: the second alone. Noisy labels are "
             "CIFAR-10N's `worse_label` (40% wrong), on the train rows only; weights are those of the "
             "best epoch by clean validation labels. Below each value stands the "
             "difference to plain members of the same seeds and places, with its 95% interval."
@@ -194,14 +207,8 @@ def _selections(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
         _list(selection_words(part)),
         image(pictures["selections.png"], "differences to plain training"),
         tables,
-        subheading("Asked again on fresh seeds"),
-        _prose(
-            f"What looked promising above, beside what it must beat, on {setting.fresh_seeds} seeds that are "
-            "in nothing above; clean labels. cascade-aware takes one half of the rows for the whole "
-            "training, that nearest to the first member's threshold at 5% risk: where this one accepts "
-            "less than a quarter of the rows, the half that it is surest of."
-        ),
-        arms_table(part["fresh"], (*OF_ACCEPTING[:3], ACCURACY, "NLL")),
+        *(_published(setting, part["published"]) if part["published"] else []),
+        *(_fresh(setting, part["fresh"]) if part["fresh"] else []),
         subheading("What a member took"),
         _prose(
             f"Updates until a member first validated at {targets}, known to the epoch: the median, and "
@@ -210,6 +217,31 @@ def _selections(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
         ),
         spent_table(alone),
     )
+
+
+def _published(setting: Selecting, arms: Sequence[Record]) -> list[str]:
+    return [
+        subheading("In the hard-batch paper's own setting"),
+        _prose(
+            "ResNet-18 as torchvision builds it, by the recipe `paper-resnet18`: SGD at a constant rate, no "
+            "augmentation, no decay, batches of 64 that are fixed for the run (of plain training dealt anew "
+            f"in every epoch), all 40,000 train rows, {setting.published_epochs} epochs of updates, "
+            f"{PAIR * setting.published_seeds} members, each judged alone. The paper names neither its rate "
+            "nor its epochs."
+        ),
+        arms_table(arms, OF_MEMBERS[:2]),
+    ]
+
+
+def _fresh(setting: Selecting, arms: Sequence[Record]) -> list[str]:
+    return [
+        subheading("Asked again on fresh seeds"),
+        _prose(
+            f"What looked promising above, beside what it must beat, on {setting.fresh_seeds} seeds that are "
+            "in nothing above; clean labels."
+        ),
+        arms_table(arms, (*OF_ACCEPTING[:3], ACCURACY, "NLL")),
+    ]
 
 
 def _windows(size: Size, part: Record, pictures: Mapping[str, bytes]) -> str:
@@ -268,20 +300,23 @@ SECTIONS: Mapping[str, Callable[[Size, Record, Mapping[str, bytes]], str]] = {
 def limits(size: Size) -> list[str]:
     rows = "all 40,000" if size.train_rows is None else f"{size.train_rows:,}"
     setting = size.selecting
+    noise = " and the noise of measured CPU times are" if size.is_served else " is"
+    published = f"beside it for {setting.published_epochs} epochs of one network and one data set alone"
+    beside = published if setting.published_seeds else "not this one"
     return [
         f"The members are small ResNets trained for {size.epochs} epochs on {rows} train rows of one data "
-        "set, on CPUs. They are far from what these networks can reach, and farther from the papers' "
-        "ImageNet networks: at 5% risk such members accept fewer rows, and an ensemble has more to gain. "
-        "Whether what is found holds for large, well trained networks this study can't show.",
+        f"set, on {size.device}. They are far from what these networks can reach, and farther from the "
+        "papers' ImageNet networks: at 5% risk such members accept fewer rows, and an ensemble has more to "
+        "gain. Whether what is found holds for large, well trained networks this study can't show.",
         f"{size.members} members of a model make {size.members} cascades that share members; their seeds' "
         "variance is taken to be at least that of single members. With so few seeds intervals are wide. "
-        "The draw of the calibration rows, one for all, and the noise of measured CPU times are in no "
-        "interval.",
-        "The family is not scaled as EfficientNets are: it has neighbours of which the dearer one is no "
-        "better, and multiply-adds of narrow layers cost more time than those of wide ones.",
+        f"The draw of the calibration rows, one for all,{noise} in no interval.",
+        "The family is not scaled as EfficientNets are: of neighbours the dearer one may be no better, and "
+        "multiply-adds of narrow layers cost more time than those of wide ones.",
         f"Selections are compared on {setting.train_rows:,} train rows for {setting.epochs} epochs, with "
         "the recipe's augmentation, decay and falling rate; the hard-batch paper's own setting (larger "
-        "networks, no augmentation, constant rate) is not this one.",
+        f"networks, no augmentation, constant rate) is {beside}.",
+        *([] if size.is_served else [UNSERVED]),
         "Many comparisons are made at 95% each: of twenty where there is no difference about one shows one.",
         "Of CIFAR-100's classes others than the two left out come close to CIFAR-10's, too.",
     ]

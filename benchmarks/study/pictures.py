@@ -18,7 +18,7 @@ from benchmarks.study.figures import FIGURES
 from benchmarks.study.findings import arm_name
 from benchmarks.study.sizes import NONE
 from benchmarks.study.windows import ALL, OBJECTIVES
-from benchmarks.study.words import Record
+from benchmarks.study.words import CPU, MACS, Record
 from cascade.report.plot_style import (
     FAINT,
     INK,
@@ -47,15 +47,16 @@ FITS = {
     "ours": KNOWN["window"],
     "oracle": STRANGE,
 }
+AXES = {MACS: "multiply-adds a row", CPU: "CPU ms a row"}
 VERDICT_WIDTH = 1.6
 
 
 def scaling_picture(judged: Sequence[Record], figure: str) -> bytes:
-    """A figure over multiply-adds and over the server's CPU time; each line is one contender over models."""
-    drawing, panels = new_figure(4.6, 2)
-    for axes, cost, name in zip(
-        panels[0], ("macs", "cpu_ms"), ("multiply-adds a row", "CPU ms a row"), strict=True
-    ):
+    """A figure over multiply-adds and over the server's CPU time, where there is one; each line is one
+    contender over models."""
+    units = [unit for unit in AXES if unit in judged[0]]
+    drawing, panels = new_figure(4.6, len(units))
+    for axes, cost in zip(panels[0], units, strict=True):
         for contender, (colour, marker) in DRAWN.items():
             _line(
                 axes,
@@ -71,7 +72,7 @@ def scaling_picture(judged: Sequence[Record], figure: str) -> bytes:
         axes.set_xticks(_ticks(axes))
         if FIGURES[figure].is_share:
             percent_axis(axes.yaxis)
-        label(axes, title=_heading(figure) if cost == "macs" else "", x=name)
+        label(axes, title=_heading(figure) if cost == MACS else "", x=AXES[cost])
     legend_above(drawing, panels[0])
     return png(drawing)
 

@@ -1,7 +1,8 @@
 """Part 1: ensembles and cascades of small models against single larger ones of the same family.
 
 A contender's CPU time is computed: that of the models of its stages, each served alone and saturated (part
-4), times the share of rows that reach it. What cascades cost as they are served is in part 4.
+4), times the share of rows that reach it. What cascades cost as they are served is in part 4. Of a size that
+is not served there are multiply-adds alone.
 """
 
 import math
@@ -39,7 +40,7 @@ from benchmarks.study.members import family_run
 from benchmarks.study.outputs import Archive, Outputs
 from benchmarks.study.sizes import Size
 from benchmarks.study.strange import FAMILIES
-from benchmarks.study.words import BETTER, Record, verdict
+from benchmarks.study.words import BETTER, CPU, MACS, Record, verdict
 
 Costs = Mapping[str, float]
 """Of a row of each model, in one unit."""
@@ -71,15 +72,15 @@ class Judged:
         return float(self.reach[kind].mean(axis=0) @ [costs[model] for model in self.stage_models])
 
 
-def scaling(size: Size, archive: Archive, model_cpu_ms: Costs, jobs: int) -> Record:
-    """Records of what was judged, and of differences: between contenders, and to singles of the same cost."""
+def scaling(size: Size, archive: Archive, model_cpu_ms: Costs | None, jobs: int) -> Record:
+    """Records of what was judged, and of differences: between contenders, and to singles of the same cost in
+    each unit that there is."""
     family = {model: archive.outputs(family_run(size, model)) for model in size.models}
-    units = {
-        "macs": {model: outputs.test.macs[0] for model, outputs in family.items()},
-        "cpu_ms": model_cpu_ms,
-    }
+    units: dict[str, Costs] = {MACS: {model: outputs.test.macs[0] for model, outputs in family.items()}}
+    if model_cpu_ms is not None:
+        units[CPU] = model_cpu_ms
     fronts = {unit: front(costs, calibration_accuracy(family)) for unit, costs in units.items()}
-    larger = next_larger(units["macs"], fronts["macs"])
+    larger = next_larger(units[MACS], fronts[MACS])
     with ProcessPoolExecutor(jobs) as pool:
         futures = [pool.submit(_judged, *asked, size.resamples) for asked in _asked(size, family, larger)]
         judged = {each.key: each for each in (future.result() for future in futures)}

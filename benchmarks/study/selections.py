@@ -3,7 +3,8 @@
 Members of one seed differ in the selection alone: first weights, augmentation and the order in which rows are
 dealt to batches come from the same streams, and all make as many updates. An ensemble is of two members:
 `alike`, both trained with the selection, or `behind plain`, the second alone, which is how a member made for
-what the first forwards is meant to be used.
+what the first forwards is meant to be used. In the hard-batch paper's own setting, which knows no ensembles,
+each member is judged `alone`.
 """
 
 import csv
@@ -22,14 +23,24 @@ from benchmarks.study.estimates import Array, Draw, draws, estimate
 from benchmarks.study.figures import ACCURACY, AURC, AUROC_FAR, AUROC_NEAR, COVERAGE_AT_RISK, WINDOW_COVERAGE
 from benchmarks.study.members import PAIR, selection_run
 from benchmarks.study.outputs import Archive, Outputs
-from benchmarks.study.sizes import ASKED_AGAIN, AWARE, CLEAN, CONTROL, LABELS, NONE, SELECTIONS, Size
+from benchmarks.study.sizes import (
+    AWARE,
+    CLEAN,
+    CONTROL,
+    LABELS,
+    NONE,
+    PUBLISHED,
+    SELECTIONS,
+    Size,
+)
 from benchmarks.study.strange import FAMILIES, FAR, NEAR
 from benchmarks.study.words import Record
 from cascade.metrics import aurc, log_loss
 from cascade.scores import softmax
+from cascade.scores_file import ScoresFile
 from training.runs import member_folder
 
-ALIKE, BEHIND_PLAIN = "alike", "behind plain"
+ALIKE, BEHIND_PLAIN, ALONE = "alike", "behind plain", "alone"
 ENSEMBLES = (ALIKE, BEHIND_PLAIN)
 
 
@@ -58,7 +69,7 @@ class Arm:
 
 def selections(size: Size, archive: Archive, jobs: int) -> Record:
     """Records of arms, each with its differences to plain training and to a random choice as large: `arms` of
-    the first seeds, `fresh` of the others."""
+    the first seeds, `published` of these in the hard-batch paper's setting, `fresh` of the other seeds."""
     setting = size.selecting
     first = [
         Asked(labels, selection, ensemble, setting.first)
@@ -67,7 +78,8 @@ def selections(size: Size, archive: Archive, jobs: int) -> Record:
         for ensemble in ENSEMBLES
         if not (selection == AWARE and ensemble == ALIKE)
     ]
-    fresh = [Asked(CLEAN, selection, BEHIND_PLAIN, setting.fresh) for selection in ASKED_AGAIN]
+    published = [Asked(PUBLISHED, selection, ALONE, setting.published) for selection in setting.as_published]
+    fresh = [Asked(CLEAN, selection, BEHIND_PLAIN, setting.fresh) for selection in setting.asked_again]
     runs = [
         selection_run(size, *arm, seed) for seed in range(setting.fresh.stop) for arm in setting.arms(seed)
     ]
@@ -77,12 +89,23 @@ def selections(size: Size, archive: Archive, jobs: int) -> Record:
         dealt = [run for place in range(jobs) for run in runs[place::jobs]]
         list(pool.map(archive.outputs, dealt, chunksize=math.ceil(len(runs) / jobs)))
         futures = {
-            asked: pool.submit(_arm, size, asked, _pairs(size, archive, asked)) for asked in (*first, *fresh)
+            **{
+                asked: pool.submit(_arm, size, asked, _pairs(size, archive, asked))
+                for asked in (*first, *fresh)
+            },
+            **{
+                asked: pool.submit(_single_arm, size, asked, _singles(size, archive, asked))
+                for asked in published
+            },
         }
         arms = {asked: future.result() for asked, future in futures.items()}
     # Behind a plain member a plain one makes the same pair as two alike: it is the baseline there, no arm.
     shown = [asked for asked in first if (asked.selection, asked.ensemble) != (NONE, BEHIND_PLAIN)]
-    return {"arms": _records(arms, shown, size), "fresh": _records(arms, fresh, size)}
+    return {
+        "arms": _records(arms, shown, size),
+        "published": _records(arms, published, size),
+        "fresh": _records(arms, fresh, size),
+    }
 
 
 def _records(arms: Mapping[Asked, Arm], shown: Sequence[Asked], size: Size) -> list[Record]:
@@ -101,6 +124,28 @@ def _arm(size: Size, asked: Asked, pairs: Sequence[Outputs]) -> Arm:
         values=_values(pairs, of_selection, asked.seeds, size.resamples),
         members=tuple(member_folder(run, member) for run in runs for member in of_selection),
     )
+
+
+def _singles(size: Size, archive: Archive, asked: Asked) -> list[Outputs]:
+    """Both members of each run, each alone."""
+    runs = [archive.outputs(selection_run(size, asked.labels, asked.selection, seed)) for seed in asked.seeds]
+    return [run.members([member]) for run in runs for member in range(PAIR)]
+
+
+def _single_arm(size: Size, asked: Asked, singles: Sequence[Outputs]) -> Arm:
+    """Of single members, each a seed of its own."""
+    runs = [selection_run(size, asked.labels, asked.selection, seed) for seed in asked.seeds]
+    rows = [_single_figures(single.test, size.resamples) for single in singles]
+    return Arm(
+        asked=asked,
+        values={name: np.stack([row[name] for row in rows]) for name in rows[0]},
+        members=tuple(member_folder(run, member) for run in runs for member in range(PAIR)),
+    )
+
+
+def _single_figures(test: ScoresFile, resamples: int) -> dict[str, Array]:
+    accuracy, nll = _member_figures(test, 0, [draw.counts for draw in draws(test.num_rows, {}, resamples)])
+    return {"member accuracy": accuracy, "member NLL": nll}
 
 
 def _pair(size: Size, archive: Archive, labels: str, selection: str, ensemble: str, seed: int) -> Outputs:
@@ -129,7 +174,7 @@ def _figures(
     strange = play(FULL, DETECTION, pair, seed)
     counts = [draw.counts for draw in drawn]
     ranked = [draw.counts[full.order] for draw in drawn]
-    each = [_member_figures(pair, member, counts) for member in of_selection]
+    each = [_member_figures(pair.test, member, counts) for member in of_selection]
     probabilities = softmax(pair.test.outputs.astype(np.float64)).mean(axis=0)
     disagree = pair.test.outputs[0].argmax(axis=1) != pair.test.outputs[1].argmax(axis=1)
     return {
@@ -146,8 +191,8 @@ def _figures(
     }
 
 
-def _member_figures(pair: Outputs, member: int, counts: Sequence[Array]) -> tuple[Array, Array]:
-    logits, labels = pair.test.outputs[member].astype(np.float64), pair.test.labels
+def _member_figures(test: ScoresFile, member: int, counts: Sequence[Array]) -> tuple[Array, Array]:
+    logits, labels = test.outputs[member].astype(np.float64), test.labels
     return _means(logits.argmax(axis=1) == labels, counts), _nll(softmax(logits), labels, counts)
 
 

@@ -1,16 +1,23 @@
-"""What is trained, and how long: the small study of minutes and the full one of hours."""
+"""What is trained, and how long: the small study of minutes, the full one of hours, and one for a GPU."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+SERVED = "served"
+"""The part that serves the members, and measures time."""
 CLEAN, NOISY = "clean", "noisy"
 LABELS = (CLEAN, NOISY)
+PUBLISHED = "published"
+"""In the place of a label set: clean labels, trained as in the hard-batch paper."""
 
 NONE = "none"
+HARD = "hard-batch"
 AWARE = "cascade-aware"
 CONTROL = "random-batch"
 """What a selection must beat, beside plain training, for its choice to be what helps."""
-SELECTIONS = (NONE, CONTROL, "least-recent", "hard-batch", AWARE)
+SELECTIONS = (NONE, CONTROL, "least-recent", HARD, AWARE)
+AS_PUBLISHED = (NONE, CONTROL, HARD)
+"""What is asked in the hard-batch paper's own setting, beside the two label sets."""
 ASKED_AGAIN = (NONE, CONTROL, AWARE)
 """What looked promising on the first seeds, and what it must beat, on fresh ones."""
 
@@ -21,7 +28,8 @@ class Selecting:
 
     fresh_seeds: how many more there are of what is asked again, with clean labels. target_accuracy:
     validation accuracy that updates are counted to, by label set: what plain training reaches in its last
-    epochs.
+    epochs. published_seeds: of how many there are runs by the hard-batch paper's recipe for ResNet-18, too,
+    of `published_epochs` on all rows; 0 where that is left out.
     """
 
     model: str
@@ -30,6 +38,20 @@ class Selecting:
     seeds: int
     fresh_seeds: int
     target_accuracy: Mapping[str, float]
+    published_seeds: int = 0
+    published_epochs: int = 0
+
+    @property
+    def as_published(self) -> tuple[str, ...]:
+        return AS_PUBLISHED if self.published_seeds else ()
+
+    @property
+    def published(self) -> range:
+        return range(self.published_seeds)
+
+    @property
+    def asked_again(self) -> tuple[str, ...]:
+        return ASKED_AGAIN if self.fresh_seeds else ()
 
     @property
     def first(self) -> range:
@@ -42,13 +64,21 @@ class Selecting:
     def arms(self, seed: int) -> list[tuple[str, str]]:
         """Label sets and selections that members are trained with by a seed."""
         if seed in self.first:
-            return [(labels, selection) for labels in LABELS for selection in SELECTIONS]
-        return [(CLEAN, selection) for selection in ASKED_AGAIN] if seed in self.fresh else []
+            of_labels = [(labels, selection) for labels in LABELS for selection in SELECTIONS]
+            as_published = [
+                (PUBLISHED, selection) for selection in self.as_published if seed in self.published
+            ]
+            return [*of_labels, *as_published]
+        return [(CLEAN, selection) for selection in self.asked_again] if seed in self.fresh else []
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
     """`models` is the family, the smallest first, each trained `members` times on `train_rows` (None: all).
+
+    options: of every training, beside what is named here. device: what it is meant for. is_served: whether
+    costs are also measured in CPU time, by serving the members; those of the size for a GPU are too large for
+    that.
 
     calibration_rows, test_rows, ood_rows: what is fitted on and judged; ood_rows of each kind. budgets:
     those of the comparison of windows, as multiples of the first member. seconds: of a load test's block.
@@ -66,6 +96,13 @@ class Size:
     budgets: tuple[float, ...]
     resamples: int
     seconds: float
+    options: tuple[str, ...] = ()
+    device: str = "CPUs"
+    is_served: bool = True
+
+    def has(self, part: str) -> bool:
+        """Whether the part of the study is one of this size."""
+        return self.is_served or part != SERVED
 
 
 SIZES: Mapping[str, Size] = {
@@ -112,6 +149,32 @@ SIZES: Mapping[str, Size] = {
             budgets=(1.05, 1.1, 1.2, 1.3, 1.5, 1.75, 2.0),
             resamples=200,
             seconds=4,
+        ),
+        Size(
+            name="gpu",
+            models=("resnet20x0.5", "resnet20", "resnet20x2", "resnet20x4"),
+            members=3,
+            epochs=30,
+            train_rows=10000,
+            selecting=Selecting(
+                model="small:resnet18",
+                epochs=24,
+                train_rows=10000,
+                seeds=3,
+                fresh_seeds=0,
+                target_accuracy={CLEAN: 0.77, NOISY: 0.62, PUBLISHED: 0.68},
+                published_seeds=2,
+                published_epochs=6,
+            ),
+            calibration_rows=5000,
+            test_rows=10000,
+            ood_rows=2000,
+            budgets=(1.05, 1.1, 1.2, 1.3, 1.5, 1.75, 2.0),
+            resamples=200,
+            seconds=4,
+            options=("--batch-size", "128", "--precision", "bf16"),
+            device="a GPU",
+            is_served=False,
         ),
     )
 }

@@ -20,7 +20,7 @@ from benchmarks.study.figures import (
 from benchmarks.study.findings import updates
 from benchmarks.study.sizes import NONE
 from benchmarks.study.strange import FAMILIES
-from benchmarks.study.words import Record, change, times, value, verdict
+from benchmarks.study.words import CPU, SHORT, Record, change, times, value, verdict
 from loadtest.report.document import beneath
 from loadtest.report.wording import count
 
@@ -100,14 +100,15 @@ def _wrapped(words: str, width_px: int) -> Cell:
 
 def judged_table(judged: Sequence[Record], figures: Sequence[str], cost: str) -> str:
     """`cost`: the one that is shown, of those that go with figures."""
-    head = ["model", "contender", "MACs", "CPU ms", *map(_title, figures)]
+    is_timed = CPU in judged[0]
+    head = ["model", "contender", "MACs", *(["CPU ms"] if is_timed else []), *map(_title, figures)]
     models = grouped([each["model"] for each in judged])
     rows = [
         [
             text(model),
             text(each["contender"]),
             number(count(each["macs"][cost])),
-            number(f"{each['cpu_ms'][cost]:.3f}"),
+            *([number(f"{each[CPU][cost]:.3f}")] if is_timed else []),
             *(told(figure, each["figures"][figure]) for figure in figures),
         ]
         for model, each in zip(models, judged, strict=True)
@@ -116,15 +117,15 @@ def judged_table(judged: Sequence[Record], figures: Sequence[str], cost: str) ->
 
 
 def differences_table(differences: Sequence[Record]) -> str:
-    head = ["members", "contender", "against", "MACs", "CPU", *map(_title, COMPARED)]
+    units = [unit for unit in SHORT if f"{unit}_ratio" in differences[0]]
+    head = ["members", "contender", "against", *(SHORT[unit] for unit in units), *map(_title, COMPARED)]
     models = grouped([each["model"] for each in differences])
     rows = [
         [
             text(model),
             text(each["contender"]),
             text(_other(each)),
-            number(times(each["macs_ratio"])),
-            number(times(each["cpu_ms_ratio"])),
+            *(number(times(each[f"{unit}_ratio"])) for unit in units),
             *(changed(figure, each["figures"][figure]) for figure in COMPARED),
         ]
         for model, each in zip(models, differences, strict=True)
@@ -138,13 +139,14 @@ def _other(each: Record) -> str:
 
 
 def equal_cost_table(records: Sequence[Record]) -> str:
-    """Contenders against the line of single models; those of `macs` and of `cpu_ms` side by side."""
+    """Contenders against the line of single models, those of each unit side by side."""
+    units = [unit for unit in SHORT if any(each["unit"] == unit for each in records)]
     by_unit = [
         {(each["model"], each["contender"]): each["figures"] for each in records if each["unit"] == unit}
-        for unit in ("macs", "cpu_ms")
+        for unit in units
     ]
     keys = [key for key in by_unit[0] if any(of[key][COVERAGE_AT_RISK] for of in by_unit)]
-    titles = [f"{_title(of)}, {unit}" for unit in ("MACs", "CPU") for of in BESIDE_SINGLES]
+    titles = [f"{_title(of)}, {SHORT[unit]}" for unit in units for of in BESIDE_SINGLES]
     rows = [
         [
             text(model),

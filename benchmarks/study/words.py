@@ -9,6 +9,10 @@ from loadtest.report.wording import signed
 Record = Mapping[str, Any]
 
 BETTER, WORSE, SAME = "better", "worse", "same"
+MACS, CPU = "macs", "cpu_ms"
+"""Units of cost, in which a row is counted."""
+UNITS = {MACS: "multiply-adds", CPU: "CPU time"}
+SHORT = {MACS: "MACs", CPU: "CPU"}
 
 
 def value(figure: str, record: Record) -> tuple[str, str]:

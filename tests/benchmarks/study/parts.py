@@ -4,8 +4,18 @@ from typing import Any
 
 from benchmarks.study.contenders import CONTENDERS, FULL, SINGLE, UPWARDS, WINDOW
 from benchmarks.study.figures import COSTS
-from benchmarks.study.selections import ALIKE, BEHIND_PLAIN
-from benchmarks.study.sizes import ASKED_AGAIN, AWARE, CLEAN, LABELS, NONE, SELECTIONS, SIZES
+from benchmarks.study.selections import ALIKE, ALONE, BEHIND_PLAIN
+from benchmarks.study.sizes import (
+    AS_PUBLISHED,
+    ASKED_AGAIN,
+    AWARE,
+    CLEAN,
+    LABELS,
+    NONE,
+    PUBLISHED,
+    SELECTIONS,
+    SIZES,
+)
 from benchmarks.study.strange import FAMILIES
 from benchmarks.study.windows import ALL, CERTIFIED, FITS, OBJECTIVES
 
@@ -87,6 +97,7 @@ def selections() -> Record:
             for ensemble in (ALIKE, BEHIND_PLAIN)
             if (selection, ensemble) not in ((AWARE, ALIKE), (NONE, BEHIND_PLAIN))
         ],
+        "published": [_arm(PUBLISHED, selection, ALONE) for selection in AS_PUBLISHED],
         "fresh": [_arm(CLEAN, selection, BEHIND_PLAIN) for selection in ASKED_AGAIN],
     }
 

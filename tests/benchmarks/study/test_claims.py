@@ -42,6 +42,8 @@ def test_each_claim_is_judged() -> None:
         "Hard-batch selection makes better members (a": FAILS,
         "It makes better ensembles of two (accuracy)": FAILS,
         "It makes better ensembles of two (AURC)": HOLDS,
+        "In its paper's own setting (ResNet-18, const": OPEN,
+        "There it makes better members by as many upd": FAILS,
         "Ours: a second member trained on the rows ne": OPEN,
         "It makes a better cascade of two, too (the s": OPEN,
         "Multiply-adds saved are time saved: a window": HOLDS,
@@ -74,6 +76,23 @@ def test_what_is_asked_again_is_judged_against_both_controls() -> None:
         arm["against_random"]["coverage@5%risk"] = estimated(random)
         verdicts += verdicts_of(part, "Ours: a second member")
     assert verdicts == [HOLDS, IN_PART, OPEN, FAILS, MIXED]
+
+
+def test_where_nothing_is_asked_again_the_first_seeds_are_judged() -> None:
+    part = made_parts()
+    part["selections"] |= {"fresh": [], "published": []}
+    arm = next(arm for arm in part["selections"]["arms"] if arm["selection"] == "cascade-aware")
+    assert arm["labels"] == "clean"
+    for against in ("against_plain", "against_random"):
+        arm[against]["coverage@5%risk"] = estimated(0.02)
+    assert verdicts_of(part, "Ours: a second member") == [HOLDS]
+    assert verdicts_of(part, "In its paper's own setting") == []
+
+
+def test_without_cpu_time_equal_cost_is_of_multiply_adds() -> None:
+    part = made_parts()
+    del part["scaling"]["fronts"]["cpu_ms"]
+    assert verdicts_of(part, "A cascade of two small members") == [HOLDS]
 
 
 def test_sooner_means_by_more_than_an_epoch() -> None:

@@ -28,6 +28,17 @@ def test_fresh_seeds_are_of_clean_labels_and_of_what_is_asked_again() -> None:
     assert setting.arms(4) == []
 
 
+def test_the_papers_own_setting_is_its_recipe_on_all_rows() -> None:
+    wanted = [each for each in trainings(SIZES["gpu"], DATA) if each.run.parent.name == "published"]
+    assert len(wanted) == 6
+    for each in wanted:
+        assert each.command[each.command.index("--recipe") + 1] == "paper-resnet18"
+        assert not {"--models", "--max-train-rows", "--batch-size", "--precision"} & set(each.command)
+    others = [each for each in trainings(SIZES["gpu"], DATA) if each not in wanted]
+    assert all(each.command[each.command.index("--precision") + 1] == "bf16" for each in others)
+    assert not any("--precision" in each.command for each in trainings(SMALL, DATA))
+
+
 def test_a_group_is_trained_without_the_other() -> None:
     family = [each.run for each in trainings(SMALL, DATA, [FAMILY])]
     selection = [each.run for each in trainings(SMALL, DATA, [SELECTION])]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_full_report_takes_what_is_kept_of_parts_not_done_here(
 ) -> None:
     here, kept = tmp_path / "here", tmp_path / "kept"
     monkeypatch.setattr(study, "ROOT", tmp_path)
-    monkeypatch.setattr(study, "KEPT", kept)
+    monkeypatch.setattr(study, "KEPT", {"full": kept})
     here.mkdir()
     kept.mkdir()
     parts = made_parts()
@@ -61,6 +62,38 @@ def test_the_full_report_takes_what_is_kept_of_parts_not_done_here(
     assert "Not done yet: <code>scaling</code>, <code>selections</code>." in page
     assert json.loads((kept / "windows.json").read_text()) == parts["windows"]
     assert json.loads((kept / "served.json").read_text()) == parts["served"]
+
+
+def test_a_size_that_is_not_served_has_multiply_adds_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    monkeypatch.setattr(study, "KEPT", {})
+    parts = made_parts()
+    scaling = parts["scaling"]
+    for each in scaling["judged"]:
+        del each["cpu_ms"]
+    for each in scaling["differences"]:
+        del each["cpu_ms_ratio"]
+    scaling["at_equal_cost"] = [each for each in scaling["at_equal_cost"] if each["unit"] == "macs"]
+    del scaling["fronts"]["cpu_ms"]
+    parts["selections"] |= {"fresh": [], "published": []}
+    for name in ("scaling", "selections"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(parts[name]))
+    study.report(tmp_path, SIZES["gpu"])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "CPU" not in re.sub(r'base64,[^"]*', "", page.partition("</style>")[2])
+    assert "Not done yet: <code>windows</code>." in page
+    assert "fresh seeds" not in page
+    assert not (tmp_path / "selections-fresh.csv").exists()
+    assert study.cpu_ms(SIZES["gpu"], tmp_path) is None
+
+
+def test_a_part_that_the_size_has_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["study", "--data-root", "d", "--human-labels", "l", "--size", "gpu", "--only", "served"]
+    monkeypatch.setattr("sys.argv", asked)
+    with pytest.raises(SystemExit, match="no part served of the gpu study; there are: train, scaling"):
+        study.main()
 
 
 def test_a_part_that_another_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,19 @@ import pytest
 
 from benchmarks.study.estimates import draws
 from benchmarks.study.outputs import Outputs
-from benchmarks.study.selections import ALIKE, BEHIND_PLAIN, Arm, Asked, _figures, _pair, _record, updates_to
+from benchmarks.study.selections import (
+    ALIKE,
+    ALONE,
+    BEHIND_PLAIN,
+    Arm,
+    Asked,
+    _figures,
+    _pair,
+    _record,
+    _single_arm,
+    _singles,
+    updates_to,
+)
 from benchmarks.study.sizes import SIZES
 from benchmarks.study.strange import FAMILIES
 from tests.benchmarks.study.outputs import made_outputs
@@ -53,6 +65,18 @@ def test_figures_of_a_pair_are_those_of_plain_counts() -> None:
     assert all(values.shape == (3,) for values in found.values())
     again = (both.argmax(axis=1) == labels) @ drawn[2].counts / drawn[2].counts.sum()
     np.testing.assert_allclose(found["accuracy"][2], again)
+
+
+def test_in_the_papers_setting_each_member_is_judged_alone(tmp_path: Path) -> None:
+    asked = Asked("published", "hard-batch", ALONE, range(2))
+    singles = _singles(SMALL, Archive(), asked)  # type: ignore[arg-type]
+    assert [round(strength) for single in singles for strength in strengths(single)] == [3, 4, 5, 6]
+    arm = _single_arm(SMALL, asked, singles)
+    labels = singles[0].test.labels
+    assert arm.values["member accuracy"].shape == (4, 1 + SMALL.resamples)
+    for single, values in zip(singles, arm.values["member accuracy"], strict=True):
+        assert values[0] == (single.test.outputs[0].argmax(axis=1) == labels).mean()
+    assert [folder.name for folder in arm.members] == ["member-0", "member-1"] * 2
 
 
 def test_a_target_is_reached_in_the_first_epoch_that_validates_so_well(tmp_path: Path) -> None:
