@@ -22,7 +22,7 @@ from cascade.cascade_file import Member as MemberSpec
 from cascade.errors import FormatError
 from cascade.inside import inside
 from cascade.runtime import ServiceCurve
-from serving.accelerators import what_lacks
+from serving.accelerators import preload_libraries
 from serving.config import PROVIDERS, SessionConfig
 from serving.datatypes import DTYPES
 from serving.errors import MemberFailed, RowsRefused, StartupError
@@ -191,14 +191,14 @@ def check_pinned(spec: MemberSpec, cascade: Cascade, path: Path, sha256: str) ->
 
 def _session(content: bytes, config: SessionConfig, where: str) -> onnxruntime.InferenceSession:
     providers = PROVIDERS[config.accelerator]
-    lacking = what_lacks(config.accelerator)
+    missing = preload_libraries(config.accelerator)
     try:
         session = onnxruntime.InferenceSession(content, _session_options(config), list(providers))
     except Exception as error:  # ONNX Runtime raises several kinds, none of them documented
         raise StartupError(f"{where}: {_first_line(error)}") from None
     # It goes on without a provider that it cannot load, and only logs so.
     if providers[0] not in session.get_providers():
-        why = f": {lacking}" if lacking else ""
+        why = f": {missing}" if missing else ""
         raise StartupError(f"{where}: ONNX Runtime cannot load {providers[0]} here{why}")
     return session
 

@@ -35,12 +35,14 @@ KEPT = {"full": RESULTS / "study", "gpu": RESULTS / "study_gpu"}
 PARTS = ("train", "served", "scaling", "selections", "windows", "report")
 DATALESS = {SERVED, "report"}
 """Parts that go by what others have left."""
-MADE_OF = {"served": FAMILY, "scaling": FAMILY, "selections": SELECTION, "windows": FAMILY}
+MADE_OF = {SERVED: FAMILY, "scaling": FAMILY, "selections": SELECTION, "windows": FAMILY}
 """The trainings that a part goes by: those of the parts named beside `train`, of all where none is."""
 
 
 def main() -> None:
     options = _parser().parse_args()
+    if options.jobs < 1:
+        sys.exit(f"--jobs must be 1 or more, got {options.jobs}")
     size = SIZES[options.size]
     parts = [part for part in PARTS if size.has(part)]
     chosen = parts if options.only is None else options.only.split(",")
@@ -55,7 +57,7 @@ def main() -> None:
         train(size, data, {MADE_OF[part] for part in chosen if part in MADE_OF} or GROUPS, options.jobs)
     archive = Archive(size, data.root)
     measures: Mapping[str, Callable[[], Mapping[str, Any]]] = {
-        "served": lambda: served(size, reports),
+        SERVED: lambda: served(size, reports),
         "scaling": lambda: scaling(size, archive, cpu_ms(size, ROOT / reports), options.jobs),
         "selections": lambda: selections(size, archive, options.jobs),
         "windows": lambda: windows(size, archive, options.jobs),

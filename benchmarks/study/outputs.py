@@ -81,17 +81,19 @@ def _kept(path: Path, run: Path, make: Callable[[], ScoresFile]) -> ScoresFile:
     """
     if path.exists():
         scores = read_scores(path)
-        if all(known in (None, said) for known, said in zip(_hashes(run), scores.sha256, strict=True)):
+        if _is_of(scores, run):
             return scores
         path.unlink()
     write_scores(path, make())
     return read_scores(path)
 
 
-def _hashes(run: Path) -> tuple[str | None, ...]:
-    """Of each member's weights; None where they are not there."""
+def _is_of(scores: ScoresFile, run: Path) -> bool:
+    """Whether the run's members, as far as their weights are there, are those that said it."""
     paths = [folder / WEIGHTS for folder in _folders(run)]
-    return tuple(_hash(path) if path.exists() else None for path in paths)
+    return len(paths) == len(scores.sha256) and all(
+        not path.exists() or _hash(path) == said for path, said in zip(paths, scores.sha256, strict=True)
+    )
 
 
 def _hash(path: Path) -> str:
@@ -113,9 +115,10 @@ def _said(run: Path, split: str, num_rows: int, strange: Mapping[str, Images]) -
     outside_outputs: list[NDArray[np.float32]] = []
     for folder in folders:
         model, manifest = load_member(folder)
+        model.to(device)
         macs.append(float(manifest["macs"]))
         for rows, outputs in ((images, inside_outputs), (outside, outside_outputs)):
-            outputs.append(logits_of(model.to(device), torch.from_numpy(rows).to(device)).cpu().numpy())
+            outputs.append(logits_of(model, torch.from_numpy(rows).to(device)).cpu().numpy())
     return ScoresFile(
         outputs=np.stack(inside_outputs),
         kind="logits",

@@ -24,6 +24,8 @@ from benchmarks.study.figures import ACCURACY, AURC, AUROC_FAR, AUROC_NEAR, COVE
 from benchmarks.study.members import PAIR, selection_run
 from benchmarks.study.outputs import Archive, Outputs
 from benchmarks.study.sizes import (
+    AS_PUBLISHED,
+    ASKED_AGAIN,
     AWARE,
     CLEAN,
     CONTROL,
@@ -78,8 +80,14 @@ def selections(size: Size, archive: Archive, jobs: int) -> Record:
         for ensemble in ENSEMBLES
         if not (selection == AWARE and ensemble == ALIKE)
     ]
-    published = [Asked(PUBLISHED, selection, ALONE, setting.published) for selection in setting.as_published]
-    fresh = [Asked(CLEAN, selection, BEHIND_PLAIN, setting.fresh) for selection in setting.asked_again]
+    published = [
+        Asked(PUBLISHED, selection, ALONE, setting.published)
+        for selection in AS_PUBLISHED
+        if setting.published
+    ]
+    fresh = [
+        Asked(CLEAN, selection, BEHIND_PLAIN, setting.fresh) for selection in ASKED_AGAIN if setting.fresh
+    ]
     runs = [
         selection_run(size, *arm, seed) for seed in range(setting.fresh.stop) for arm in setting.arms(seed)
     ]
@@ -89,14 +97,11 @@ def selections(size: Size, archive: Archive, jobs: int) -> Record:
         dealt = [run for place in range(jobs) for run in runs[place::jobs]]
         list(pool.map(archive.outputs, dealt, chunksize=math.ceil(len(runs) / jobs)))
         futures = {
-            **{
-                asked: pool.submit(_arm, size, asked, _pairs(size, archive, asked))
-                for asked in (*first, *fresh)
-            },
-            **{
-                asked: pool.submit(_single_arm, size, asked, _singles(size, archive, asked))
-                for asked in published
-            },
+            asked: pool.submit(_arm, size, asked, _pairs(size, archive, asked)) for asked in (*first, *fresh)
+        }
+        futures |= {
+            asked: pool.submit(_single_arm, size, asked, _singles(size, archive, asked))
+            for asked in published
         }
         arms = {asked: future.result() for asked, future in futures.items()}
     # Behind a plain member a plain one makes the same pair as two alike: it is the baseline there, no arm.

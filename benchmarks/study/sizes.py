@@ -42,18 +42,6 @@ class Selecting:
     published_epochs: int = 0
 
     @property
-    def as_published(self) -> tuple[str, ...]:
-        return AS_PUBLISHED if self.published_seeds else ()
-
-    @property
-    def published(self) -> range:
-        return range(self.published_seeds)
-
-    @property
-    def asked_again(self) -> tuple[str, ...]:
-        return ASKED_AGAIN if self.fresh_seeds else ()
-
-    @property
     def first(self) -> range:
         return range(self.seeds)
 
@@ -61,15 +49,17 @@ class Selecting:
     def fresh(self) -> range:
         return range(self.seeds, self.seeds + self.fresh_seeds)
 
+    @property
+    def published(self) -> range:
+        return range(self.published_seeds)
+
     def arms(self, seed: int) -> list[tuple[str, str]]:
         """Label sets and selections that members are trained with by a seed."""
-        if seed in self.first:
-            of_labels = [(labels, selection) for labels in LABELS for selection in SELECTIONS]
-            as_published = [
-                (PUBLISHED, selection) for selection in self.as_published if seed in self.published
-            ]
-            return [*of_labels, *as_published]
-        return [(CLEAN, selection) for selection in self.asked_again] if seed in self.fresh else []
+        return [
+            *((labels, selection) for labels in LABELS for selection in SELECTIONS if seed in self.first),
+            *((PUBLISHED, selection) for selection in AS_PUBLISHED if seed in self.published),
+            *((CLEAN, selection) for selection in ASKED_AGAIN if seed in self.fresh),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import pytest
 
 from cascade.cascade_file import Member
 from cascade.runtime import ServiceCurve
-from serving.accelerators import _what_cuda_lacks, what_lacks
+from serving.accelerators import preload_libraries
 from serving.config import SessionConfig
 from serving.errors import Fault, MemberFailed, RowsRefused, StartupError
 from serving.members import OnnxMember, load_member, warm_up
@@ -73,8 +73,8 @@ def test_an_accelerator_that_is_not_here_is_said(repository: Repository) -> None
     if "CUDAExecutionProvider" in _providers_that_load(repository):
         pytest.skip("there is one here")
     spec = repository.cascade.members[0]
-    lacking = what_lacks("cuda")
-    why = f": {lacking}" if lacking else ""
+    missing = preload_libraries("cuda")
+    why = f": {missing}" if missing else ""
     message = f"ONNX Runtime cannot load CUDAExecutionProvider here{re.escape(why)}$"
     with pytest.raises(StartupError, match=message):
         load_member(repository.path, spec, repository.cascade, 32, SessionConfig(accelerator="cuda"))
@@ -86,12 +86,12 @@ def test_the_library_that_a_gpu_lacks_is_named(monkeypatch: pytest.MonkeyPatch) 
         print("Please follow https://example.org to install CUDA.")
 
     monkeypatch.setattr(onnxruntime, "preload_dlls", told, raising=False)
-    _what_cuda_lacks.cache_clear()
+    preload_libraries.cache_clear()
     try:
-        assert what_lacks("none") == ""
-        assert what_lacks("tensorrt") == "libcurand.so.10: cannot open shared object file"
+        assert preload_libraries("none") == ""
+        assert preload_libraries("tensorrt") == "libcurand.so.10: cannot open shared object file"
     finally:
-        _what_cuda_lacks.cache_clear()
+        preload_libraries.cache_clear()
 
 
 def test_a_gpu_says_what_a_cpu_says(repository: Repository) -> None:

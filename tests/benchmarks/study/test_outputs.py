@@ -42,3 +42,16 @@ def test_other_weights_are_asked_anew(tmp_path: Path) -> None:
     assert _kept(tmp_path / "kept.npz", run, lambda: said(b"one", b"three")).sha256[1] == (
         hashlib.sha256(b"three").hexdigest()
     )
+
+
+def test_a_run_of_more_members_is_asked_anew(tmp_path: Path) -> None:
+    write_scores(tmp_path / "kept.npz", said(b"one", b"two"))
+    run = made_run(tmp_path / "run", [b"one", b"two", b"three"])
+    asked: list[str] = []
+
+    def ask() -> ScoresFile:
+        asked.append("again")
+        return said(b"one", b"two")
+
+    _kept(tmp_path / "kept.npz", run, ask)
+    assert asked == ["again"]

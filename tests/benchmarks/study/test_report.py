@@ -24,6 +24,7 @@ def test_a_report_holds_every_part_and_its_command(tmp_path: Path, monkeypatch: 
         assert f"--size small --only {part}" in page
     assert page.count("data:image/png;base64,") == 7
     assert "the generator was late" in page
+    assert "In the hard-batch paper&#x27;s own setting" in page
     assert "+2.0" in page
     assert "Not done yet" not in page
     assert "which speaks for <code>none</code>" in page
@@ -85,14 +86,24 @@ def test_a_size_that_is_not_served_has_multiply_adds_alone(
     assert "CPU" not in re.sub(r'base64,[^"]*', "", page.partition("</style>")[2])
     assert "Not done yet: <code>windows</code>." in page
     assert "fresh seeds" not in page
+    assert "In the hard-batch paper&#x27;s own setting" not in page
     assert not (tmp_path / "selections-fresh.csv").exists()
     assert study.cpu_ms(SIZES["gpu"], tmp_path) is None
 
 
-def test_a_part_that_the_size_has_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ["study", "--data-root", "d", "--human-labels", "l", "--size", "gpu", "--only", "served"]
-    monkeypatch.setattr("sys.argv", asked)
-    with pytest.raises(SystemExit, match="no part served of the gpu study; there are: train, scaling"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--only", "served"), "no part served of the gpu study; there are: train, scaling"),
+        (("--jobs", "0"), "--jobs must be 1 or more, got 0"),
+    ],
+)
+def test_what_makes_no_sense_is_named(
+    options: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["study", "--data-root", "d", "--human-labels", "l", "--size", "gpu"]
+    monkeypatch.setattr("sys.argv", [*asked, *options])
+    with pytest.raises(SystemExit, match=message):
         study.main()
 
 
