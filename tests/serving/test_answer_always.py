@@ -40,6 +40,7 @@ class Fallible:
         self.error: Exception | None = None
         self.may_run = threading.Event()
         self.may_run.set()
+        self.heeds_deadlines = True
         self.num_runs = self.num_given_up = 0
         self.seen: list[list[float]] = []
         """The batches that it has run."""
@@ -48,7 +49,7 @@ class Fallible:
         self.num_runs += 1
         if self.error:
             raise self.error
-        if not self.may_run.wait(min(10.0, deadline_s - time.monotonic())):
+        if not self.may_run.wait(min(10.0, deadline_s - time.monotonic()) if self.heeds_deadlines else 10.0):
             self.num_given_up += 1
             raise MemberDown("too late")
         values = np.asarray(inputs["x"], np.float32)[:, 0]
